@@ -1,0 +1,37 @@
+# make demo   transcribe the example clip with the bundled model, into demo-output/
+# make test   run all tests
+# make lint   check style
+#
+# Each sets up what it needs in .venv first, from nothing but Python 3.11 and pip, and skips that when it is done.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Made again when setup.py changes: what is installed follows from it.
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint
+demo: $(STAMP)
+	@echo "== Transcribing data/demo/clip.flac with the bundled model 'small'"
+	$(BIN)/mt3lite transcribe data/demo/clip.flac --output-dir demo-output --plot --overwrite --verbose
+	@echo "== Scores against what was played, data/demo/clip.mid"
+	$(BIN)/mt3lite evaluate data/demo/clip.mid demo-output/clip.mid
+	@echo "== The notes are in demo-output/clip.mid, a picture of them in demo-output/clip.png"
+
+test: $(STAMP)
+	@echo "== Running the tests"
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@echo "== Checking style"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(STAMP): setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mt3lite needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
+	@echo "== Setting up $(VENV): mt3lite with what its demo and tests need (once, some minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[train,synth,plot,dev]'
+	@sh .ci/system-libraries
+	@touch $@

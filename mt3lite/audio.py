@@ -1,0 +1,330 @@
+"""Audio files: any of them in, as mono samples at one rate, and 16-bit WAV out.
+
+libsndfile reads WAV, FLAC, OGG, Opus, MP3, AIFF and more; what it does not know is left to the `ffmpeg` program, where
+there is one. Files are read front to back in blocks, so a recording of any length takes the same memory.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+import soxr
+
+from mt3lite import files
+from mt3lite.errors import InputError
+
+# What to look for in a folder. A file given by name is judged by its content, whatever its suffix.
+SUFFIXES = frozenset(
+    ".wav .wave .w64 .rf64 .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .caf".split()  # libsndfile
+    + ".m4a .m4b .aac .wma .mka .weba .ac3 .ape .wv".split()  # ffmpeg
+)
+
+BLOCK_SAMPLES = 1 << 16  # decoded at a time, all channels together
+SAMPLE_RATES = range(1000, 1_000_001)  # Hz; beyond these a header is damaged, and resampling would fill the memory
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream whose header does not say
+_MP3_END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # what may follow the sound: ID3v1, APEv2, Lyrics3
+_STDERR_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What an audio file holds, as its header tells; of MP3 files without an index the duration is an estimate."""
+
+    duration_seconds: float
+    sample_rate: int  # Hz
+    channels: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An open file: float32 blocks [num_frames, channels] as the decoder gives them."""
+
+    sample_rate: int
+    channels: int
+    num_frames: int | None  # that the header announces; None: it does not
+    blocks: Iterator[np.ndarray]
+
+
+def stream(path: str | os.PathLike, sample_rate: int) -> Iterator[np.ndarray]:
+    """Yield an audio file's samples, block by block.
+
+    Channels are averaged. Other sample rates are converted by soxr at its "HQ" quality; the blocks joined are what it
+    makes of the whole at once, bit for bit. A file cut short is an error where its format shows it, as FLAC does; of
+    a WAV, OGG or MP3 what is there is taken.
+
+    Args:
+        path: the file.
+        sample_rate: of the samples wanted, Hz.
+
+    Yields:
+        float32 [any length above 0], mono. A file of floats may go beyond -1 to 1.
+
+    Raises:
+        InputError: on the first block: there is no such file, or it is not audio; on a later one: it is damaged, or
+            holds a sample that is not a number; at the end: it holds no samples.
+    """
+    path = Path(path)
+    num_samples = 0
+    with _open(path) as source:
+        resampler = None
+        if source.sample_rate != sample_rate:
+            resampler = soxr.ResampleStream(source.sample_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        for block in _mono(source, path):
+            if resampler:
+                block = resampler.resample_chunk(block)
+            if len(block):
+                num_samples += len(block)
+                yield block
+        if resampler:
+            block = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            if len(block):
+                num_samples += len(block)
+                yield block
+    if not num_samples:
+        raise InputError(f"{path}: 0 samples after decoding; is the recording empty?")
+
+
+def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
+    """Return an audio file's samples, float32 [num_samples], mono: the blocks of `stream` joined; raises as it does."""
+    return np.concatenate(list(stream(path, sample_rate)))
+
+
+def info(path: str | os.PathLike) -> AudioInfo:
+    """Return what an audio file holds. Decodes it only where its header does not tell the length.
+
+    Raises:
+        InputError: there is no such file, or it is not audio.
+    """
+    path = Path(path)
+    with _open(path) as source:
+        num_frames = source.num_frames
+        if num_frames is None:
+            num_frames = sum(len(block) for block in source.blocks)
+        return AudioInfo(num_frames / source.sample_rate, source.sample_rate, source.channels)
+
+
+def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int) -> None:
+    """Write a 16-bit WAV file: whole, or not at all.
+
+    Args:
+        path: the file; replaced when it is there already.
+        samples: float32 [num_samples] or [num_samples, channels]; what is beyond -1 to 1 is clipped.
+        sample_rate: Hz.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with files.atomic_path(path) as temporary:
+        soundfile.write(str(temporary), samples, sample_rate, format="WAV", subtype="PCM_16")
+
+
+def _mono(source: _Source, path: Path) -> Iterator[np.ndarray]:
+    """Yield the mean of the channels of each block, float32 [num_frames]; refuse samples that are not numbers."""
+    num_frames = 0
+    for block in source.blocks:
+        mono = block.mean(axis=1)
+        if not np.isfinite(mono).all():
+            second = (num_frames + int(np.argmin(np.isfinite(mono)))) / source.sample_rate
+            raise InputError(f"{path}: a sample at {second:.2f} s is not a finite number; is the file damaged?")
+        num_frames += len(block)
+        yield mono
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[_Source]:
+    """Open an audio file with whichever decoder knows it.
+
+    Raises:
+        InputError: there is no such file, or it is not audio.
+    """
+    _check_file(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            source = stack.enter_context(_open_libsndfile(path))
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: the suffix .raw, taken for headerless
+            if not shutil.which("ffmpeg"):
+                raise InputError(
+                    f"{path}: not an audio file that libsndfile can read; for other formats, such as M4A, "
+                    "put the ffmpeg program on the PATH, or convert it to WAV"
+                ) from error
+            source = stack.enter_context(_open_ffmpeg(path))
+        if source.sample_rate not in SAMPLE_RATES:
+            raise InputError(f"{path}: a sample rate of {source.sample_rate} Hz; is the header damaged?")
+        yield source
+
+
+def _check_file(path: Path) -> None:
+    """Raise InputError unless `path` is a file that can be read and is not empty."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not an audio file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is not a regular file; save the audio to one first")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path}: the file is empty")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def _stopped(path: Path, num_frames: int, sample_rate: int, reason: str) -> InputError:
+    """Return the error of a file that could be decoded only so far."""
+    second = num_frames / sample_rate
+    return InputError(f"{path}: decoding stopped at {second:.1f} s: {reason}; is the file damaged or cut short?")
+
+
+class _SequentialFile(soundfile.SoundFile):
+    """A file read front to back.
+
+    soundfile otherwise seeks to where it already is after each read, which in an MP3 lands elsewhere: the samples would
+    jump at each block without an error. FLACs of unknown length cannot be read that way at all.
+    """
+
+    def seekable(self) -> bool:
+        """Say no."""
+        return False
+
+
+@contextlib.contextmanager
+def _open_libsndfile(path: Path) -> Iterator[_Source]:
+    """Open a file that libsndfile knows.
+
+    Raises:
+        soundfile.LibsndfileError, TypeError: it does not know it.
+    """
+    with path.open("rb") as file:
+        with _mpg123_muted():
+            decoder = _SequentialFile(file)
+        with decoder:
+            num_frames = None if decoder.frames == _UNKNOWN_LENGTH else decoder.frames
+            yield _Source(decoder.samplerate, decoder.channels, num_frames, _libsndfile_blocks(decoder, file, path))
+
+
+def _libsndfile_blocks(decoder: _SequentialFile, file: IO[bytes], path: Path) -> Iterator[np.ndarray]:
+    """Yield float32 [num_frames, channels] until the end; raise InputError where decoding fails or ends too early."""
+    block_frames = max(1, BLOCK_SAMPLES // decoder.channels)
+    muted = _mpg123_muted if decoder.format == "MP3" else contextlib.nullcontext
+    num_frames = 0
+    while True:
+        try:
+            with muted():
+                block = decoder.read(block_frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.removeprefix("Error : ").rstrip(". ")
+            raise _stopped(path, num_frames, decoder.samplerate, reason) from error
+        if not len(block):
+            break
+        num_frames += len(block)
+        yield block
+    if decoder.format == "MP3":
+        # Its length may be an estimate, and there libsndfile ends; or it has lost its way. Either way without an error.
+        rest = file.read(1 << 16).lstrip(b"\0")
+        if len(rest) > 4096 and not rest.startswith(_MP3_END_TAGS):
+            reason = "the rest of the file is not understood; where it plays well, convert it to WAV"
+            raise _stopped(path, num_frames, decoder.samplerate, reason)
+    elif decoder.frames != _UNKNOWN_LENGTH and num_frames < decoder.frames:
+        announced, decoded = decoder.frames / decoder.samplerate, num_frames / decoder.samplerate
+        raise InputError(f"{path}: only {decoded:.1f} of {announced:.1f} s can be decoded; is the file damaged?")
+
+
+@contextlib.contextmanager
+def _mpg123_muted() -> Iterator[None]:
+    """Keep mpg123, which decodes MP3 for libsndfile, from writing its remarks on damaged files to file descriptor 2.
+
+    The descriptor belongs to the whole process, so one thread at a time.
+    """
+    with _STDERR_LOCK:
+        try:
+            saved = os.dup(2)
+        except OSError:  # there is no standard error, so nothing to mute
+            saved = None
+        try:
+            if saved is not None:
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            if saved is not None:
+                os.dup2(saved, 2)
+                os.close(saved)
+
+
+@contextlib.contextmanager
+def _open_ffmpeg(path: Path) -> Iterator[_Source]:
+    """Open the first sound track of a file that the ffmpeg program knows.
+
+    Raises:
+        InputError: it does not know it, or finds no sound track.
+    """
+    quiet = ["-nostdin", "-hide_banner", "-nostats", "-v", "level+info"]  # "level": each line tells how bad it is
+    careful = ["-xerror", "-protocol_whitelist", "file,pipe"]  # stop at damage; a playlist must not open addresses
+    # AU is the plainest container: its header tells rate and channels, and it can be written to a pipe.
+    output = ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    command = ["ffmpeg", *quiet, *careful, "-i", f"file:{path.absolute()}", *output]
+    # Its log goes to a file, as nobody would read a pipe meanwhile; "a": it goes on writing where we have read.
+    with tempfile.TemporaryFile("a+b") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        try:
+            header = process.stdout.read(24)
+            if len(header) < 24:
+                process.wait()
+                raise InputError(f"{path}: cannot be read as audio: {_ffmpeg_reason(_ffmpeg_log(log))}")
+            _, offset, _, _, sample_rate, channels = struct.unpack(">4s5I", header)
+            process.stdout.read(offset - len(header))
+            num_frames = _ffmpeg_num_frames(_ffmpeg_log(log), sample_rate)
+            yield _Source(sample_rate, channels, num_frames, _ffmpeg_blocks(process, log, path, sample_rate, channels))
+        finally:
+            process.kill()  # it may still be decoding, when the caller wants no more
+            process.wait()
+            process.stdout.close()
+
+
+def _ffmpeg_blocks(
+    process: subprocess.Popen, log: IO[bytes], path: Path, sample_rate: int, channels: int
+) -> Iterator[np.ndarray]:
+    """Yield float32 [num_frames, channels] until the end; raise InputError where ffmpeg gave up."""
+    frame_bytes = 4 * channels
+    num_frames = 0
+    while piece := process.stdout.read(max(1, BLOCK_SAMPLES // channels) * frame_bytes):
+        whole = len(piece) - len(piece) % frame_bytes  # part of a frame is left where it gave up
+        block = np.frombuffer(piece[:whole], ">f4").reshape(-1, channels).astype(np.float32)
+        num_frames += len(block)
+        yield block
+    if process.wait():
+        raise _stopped(path, num_frames, sample_rate, _ffmpeg_reason(_ffmpeg_log(log)))
+
+
+def _ffmpeg_log(log: IO[bytes]) -> str:
+    """Return what ffmpeg has written so far."""
+    log.seek(0)
+    return log.read().decode(errors="replace")
+
+
+def _ffmpeg_num_frames(text: str, sample_rate: int) -> int | None:
+    """Return how many frames the header announces, to the 10 ms that ffmpeg prints; None: it does not say."""
+    found = re.search(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d\.\d+)", text, re.MULTILINE)
+    if not found:
+        return None
+    hours, minutes, seconds = found.groups()
+    return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * sample_rate)
+
+
+def _ffmpeg_reason(text: str) -> str:
+    """Return why ffmpeg gave up, in one line: the first fault that it wrote of, as the others follow from it."""
+    if "matches no streams" in text:
+        return "there is no sound in it"
+    found = re.search(r"\[(?:error|fatal)\] (?:file:.*: )?(.+)", text)
+    return found[1].rstrip(". ") if found else "ffmpeg gives no reason"

@@ -1,0 +1,171 @@
+"""``mt3lite transcribe``: recordings to files of notes, pictures and sound, one after the other."""
+
+import argparse
+import importlib
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tqdm
+
+from mt3lite import audio, notes, outputs, plot, stopwatch, transcriber
+from mt3lite.commands import compilation, jobs, sonify
+from mt3lite.errors import InputError
+from mt3lite.transcriber import Transcriber, Transcription
+
+PNG, WAV = "png", jobs.SONIFIED_SUFFIX.removeprefix(".")
+# What --verbose tells, in this order: the command's own stops and those of `Transcription.timings`.
+STOPS = ("start", "load", "compile", "read", "spectrogram", "encode", "decode", "assemble", "write")
+
+
+@dataclass
+class _Screen:
+    """What the user sees: lines on stdout, problems on stderr, and below them one progress bar for all recordings."""
+
+    bar: tqdm.tqdm
+    quiet: bool
+    num_problems: int = 0
+
+    def say(self, line: str) -> None:
+        """Print a line, unless --quiet."""
+        if not self.quiet:
+            with self.bar.external_write_mode():
+                print(line, flush=True)
+
+    def complain(self, line: str) -> None:
+        """Print one line about something that could not be done."""
+        self.num_problems += 1
+        with self.bar.external_write_mode():
+            print(f"mt3lite: {line}", file=sys.stderr, flush=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the command; return the exit code.
+
+    Raises:
+        InputError: something that concerns all of the work: an output in the way, no such model.
+    """
+    watch = stopwatch.Stopwatch()
+    watch.seconds["start"] = time.perf_counter() - arguments.started
+    recordings, problems = jobs.find_recordings(arguments.paths)
+    planned = _plan(recordings, arguments)
+    soundfont = sonify.check_installed(arguments.soundfont) if arguments.sonify else None
+    hidden = arguments.quiet or not sys.stderr.isatty()
+    with tqdm.tqdm(unit="s", desc="audio", disable=hidden, leave=False) as bar:
+        screen = _Screen(bar, arguments.quiet)
+        for problem in problems:
+            screen.complain(problem)
+        if planned:
+            _transcribe_all(planned, arguments, soundfont, screen, watch)
+    if arguments.verbose:
+        print(_time_split(watch.seconds))
+    return 1 if screen.num_problems else 0
+
+
+def _transcribe_all(
+    planned: list[jobs.Job],
+    arguments: argparse.Namespace,
+    soundfont: Path | None,
+    screen: _Screen,
+    watch: stopwatch.Stopwatch,
+) -> None:
+    """Load the model, transcribe each recording and write what comes of it; report those that are bad."""
+    compilation.use_cache()
+    with watch.measure("load"):
+        loaded = transcriber.load(arguments.model)
+    # Writing MIDI files takes note_seq, whose import takes 2 s; decoding leaves a processor free for it.
+    threading.Thread(target=importlib.import_module, args=("note_seq",)).start()
+    durations = [_duration_seconds(job.recording) for job in planned]
+    screen.bar.reset(total=round(sum(durations)))
+    done_seconds = 0.0
+    for job, duration_seconds in zip(planned, durations, strict=True):
+        try:
+            transcription = loaded.transcribe(
+                job.recording,
+                only=arguments.instruments,
+                batch_size=arguments.batch_size or transcriber.BATCH_SEGMENTS,
+                progress=_progress(screen.bar, done_seconds),
+            )
+            watch.add(transcription.timings)
+            with watch.measure("write"):
+                _write(transcription, job, loaded, soundfont)
+            screen.say(_summary(transcription, job, loaded))
+        except InputError as error:
+            screen.complain(str(error))
+        done_seconds += duration_seconds
+        screen.bar.update(round(done_seconds) - screen.bar.n)
+
+
+def _plan(recordings: list[jobs.Recording], arguments: argparse.Namespace) -> list[jobs.Job]:
+    """Settle all outputs and see that they can be made."""
+    if arguments.plot:
+        plot.check_installed()
+    kinds = [*arguments.format, *[PNG] * arguments.plot, *[WAV] * arguments.sonify]
+    planned = jobs.plan(recordings, kinds, output=arguments.output, output_dir=arguments.output_dir)
+    jobs.check_outputs(planned, overwrite=arguments.overwrite, make_folders=arguments.output_dir is not None)
+    return planned
+
+
+def _duration_seconds(recording: Path) -> float:
+    """Return how long a recording is by its header, 0 for one that will be complained about in its turn."""
+    try:
+        return audio.info(recording).duration_seconds
+    except InputError:
+        return 0.0
+
+
+def _progress(bar: tqdm.tqdm, before_seconds: float) -> Callable[[float, float], None]:
+    """Return the progress callback for a recording that comes after `before_seconds` of others."""
+    return lambda done_seconds, _: bar.update(round(before_seconds + done_seconds) - bar.n)
+
+
+def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, soundfont: Path | None) -> None:
+    """Write the outputs of a job."""
+    granularity = loaded.model.config.codec.granularity
+    about = {
+        "recording": job.recording.name,
+        "model": loaded.model.config.name,
+        "duration_seconds": round(transcription.duration_seconds, 6),
+    }
+    for kind, path in job.outputs.items():
+        if kind == "mid":
+            notes.write_midi(transcription.notes, path)
+        elif kind == "csv":
+            outputs.write_csv(transcription.notes, path, granularity=granularity)
+        elif kind == "json":
+            outputs.write_json(transcription.notes, path, granularity=granularity, about=about)
+        elif kind == PNG:
+            plot.write_piano_roll(
+                transcription.notes,
+                path,
+                title=job.recording.name,
+                duration_seconds=transcription.duration_seconds,
+                granularity=granularity,
+            )
+        else:
+            sonify.write(transcription.notes, job.recording, path, soundfont)
+
+
+def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber) -> str:
+    """Tell what was found and where it is, in one line."""
+    groups = outputs.by_instrument(transcription.notes, loaded.model.config.codec.granularity)
+    if groups:
+        counts = ", ".join(f"{name} {len(mine)}" for name, mine in groups.items())
+        plural = "s" * (len(transcription.notes) != 1)
+        found = f"{len(transcription.notes)} note{plural} in {transcription.duration_seconds:.1f} s ({counts})"
+    elif transcription.silent_segments == transcription.num_segments:
+        found = "no notes: the recording is silent"
+    else:
+        found = "no notes found"
+    if skipped := transcription.invalid_events + transcription.dropped_events:
+        found += f"; {skipped} tokens made no sense and were skipped"
+    return f"{job.recording} -> {', '.join(map(str, job.outputs.values()))}: {found}"
+
+
+def _time_split(seconds: dict[str, float]) -> str:
+    """Tell where the time went."""
+    rows = [(name, seconds[name]) for name in STOPS if name in seconds]
+    return "\n".join(f"{name:<12} {spent:7.2f} s" for name, spent in [*rows, ("all", sum(seconds.values()))])

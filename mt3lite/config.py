@@ -1,0 +1,229 @@
+"""`Config`: every setting that a model depends on, in one frozen value, saved as JSON beside its weights."""
+
+import dataclasses
+import json
+import types
+import typing
+
+from mt3lite import codec, network, segments, spectrogram, vocabulary
+from mt3lite.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a model. What two parts must agree on is checked here, so a wrong pair never runs.
+
+    Raises:
+        InputError: the parts do not fit together.
+    """
+
+    name: str
+    spectrogram: spectrogram.SpectrogramConfig
+    segments: segments.SegmentConfig
+    vocabulary: vocabulary.VocabularyConfig
+    codec: codec.CodecConfig
+    network: network.NetworkConfig
+
+    def __post_init__(self):
+        net, words = self.network, vocabulary.Vocabulary(self.vocabulary)
+        _check_equal("network.vocab_size", net.vocab_size, "the vocabulary's embeddings", words.num_embeddings)
+        _check_equal("network.input_depth", net.input_depth, "spectrogram.num_bins", self.spectrogram.num_bins)
+        for field in ("num_heads", "head_dim", "mlp_dim", "front_end_channels", "frames_per_position"):
+            if getattr(net, field) < 1:
+                raise InputError(f"network.{field}: {getattr(net, field)} is less than 1")
+        if net.emb_dim < 4 or net.emb_dim % 2:  # half of it sines, half cosines
+            raise InputError(f"network.emb_dim: {net.emb_dim} is not an even number of at least 4")
+        longest = max(self.segments.max_tokens, self.segments.input_frames)
+        if net.max_positions < longest:
+            raise InputError(
+                f"network.max_positions: {net.max_positions} is less than the {longest} that segments need"
+            )
+        if net.front_end == "harmonic":
+            _check_equal("spectrogram.scale", self.spectrogram.scale, "what a harmonic front end reads", "semitone")
+            theirs = self.spectrogram.bins_per_semitone
+            _check_equal("network.bins_per_semitone", net.bins_per_semitone, "spectrogram.bins_per_semitone", theirs)
+            if self.segments.input_frames % net.frames_per_position:
+                raise InputError(
+                    f"network.frames_per_position: {net.frames_per_position} does not divide the "
+                    f"{self.segments.input_frames} frames of a segment with its context"
+                )
+        if net.pitch_range != (0, 0):
+            _check_equal("network.pitch_range", net.pitch_range, "the range of pitches", _id_range(words, "pitch"))
+        allowed = {_id_range(words, each.type) for each in words.ranges}
+        for carried in net.carried_ranges:
+            if carried not in allowed:
+                raise InputError(
+                    f"network.carried_ranges: {carried} is not the range of an event type: {sorted(allowed)}"
+                )
+
+    @property
+    def segment_steps(self) -> int:
+        """Time steps of a segment's new frames, rounded up to whole steps."""
+        steps = self.segments.num_frames * self.vocabulary.steps_per_second / self.spectrogram.frames_per_second
+        return -int(-steps // 1)
+
+
+def to_json(config: Config) -> str:
+    """Return `config` as indented JSON text; `from_json` reads it back to an equal value."""
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_json(text: str, source: str) -> Config:
+    """Read a `Config` from JSON text: an object with exactly the fields of `Config`; raises as `read`."""
+    return read(Config, text, source)
+
+
+def read(cls: type, text: str, source: str):
+    """Read a dataclass from JSON text: an object with exactly its fields, nested as they are.
+
+    Args:
+        cls: a dataclass whose fields are numbers, strings, tuples, dicts of strings, or such dataclasses.
+        text: the JSON.
+        source: what the text came from, for the messages: a file's path.
+
+    Raises:
+        InputError: not JSON, a key unknown or missing, a value of the wrong type, or one that the class refuses.
+    """
+    try:
+        return _read_dataclass(cls, json.loads(text), "")
+    except json.JSONDecodeError as error:
+        raise InputError(f"{source}: not JSON: {error}") from error
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _check_equal(name: str, value, other_name: str, other) -> None:
+    """Raise InputError unless two settings agree."""
+    if value != other:
+        raise InputError(f"{name}: is {value!r}, but {other_name} is {other!r}")
+
+
+def _read_dataclass(cls: type, values: object, path: str):
+    """Build the dataclass `cls` from a JSON object whose keys must be exactly its fields."""
+    if not isinstance(values, dict):
+        raise InputError(f"{path or 'config'}: {values!r} is not an object")
+    hints = typing.get_type_hints(cls)
+    prefix = f"{path}." if path else ""
+    for key in values:
+        if key not in hints:
+            raise InputError(f"unknown key {prefix}{key}; the keys here are {', '.join(hints)}")
+    for key in hints:
+        if key not in values:
+            raise InputError(f"missing key {prefix}{key}")
+    return cls(**{key: _read_value(hints[key], values[key], prefix + key) for key in hints})
+
+
+def _read_value(kind, value: object, path: str):
+    """Check a JSON value against a type hint; arrays become tuples, and whole numbers floats where those are wanted."""
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, value, path)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        kinds = typing.get_args(kind)
+        if kinds[-1] is Ellipsis:
+            kinds = (kinds[0],) * len(value)
+        if len(kinds) == len(value):
+            return tuple(_read_value(k, v, f"{path}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True)))
+    if typing.get_origin(kind) is dict and isinstance(value, dict):
+        return {key: _read_value(typing.get_args(kind)[1], item, f"{path}[{key!r}]") for key, item in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is kind:  # not isinstance: True is an int
+        return value
+    wanted = kind if isinstance(kind, types.GenericAlias) else kind.__name__
+    raise InputError(f"{path}: {value!r} is not of type {wanted}")
+
+
+def _id_range(words: vocabulary.Vocabulary, event_type: str) -> tuple[int, int]:
+    """Return (first token id, how many) of an event type."""
+    ids = words.token_range(event_type)
+    return ids.start, len(ids)
+
+
+def _own(name: str, **network_sizes) -> Config:
+    """Build one of our own presets: they share all but the sizes of the network.
+
+    Frames are 10 ms apart, as the steps are; a segment is 2 s of new frames with 0.14 s of real audio on either side.
+    """
+    frames = spectrogram.SpectrogramConfig(
+        hop_samples=160,
+        num_bins=294,  # 98 semitones, up to 7.7 kHz
+        min_frequency_hz=27.5 * 2 ** (-1 / 36),  # bin 1 is the lowest A of the piano
+        scale="semitone",
+        bins_per_semitone=3,
+        log_floor=1e-2,  # 94 dB below a full-scale sine: far under the hiss of recordings
+        centered=True,
+    )
+    cut = segments.SegmentConfig(num_frames=200, context_frames=14, edges="audio", max_tokens=512)
+    word_config = vocabulary.VocabularyConfig(max_shift_steps=200, num_velocity_bins=8)
+    words = vocabulary.Vocabulary(word_config)
+    frames_per_position = network_sizes.get("frames_per_position", 3)
+    net = network.NetworkConfig(
+        input_depth=frames.num_bins,
+        vocab_size=words.num_embeddings,
+        front_end="harmonic",
+        bins_per_semitone=frames.bins_per_semitone,
+        carried_ranges=tuple(_id_range(words, event_type) for event_type in ("shift", "velocity", "tie", "program")),
+        pitch_range=_id_range(words, "pitch"),
+        time_windows=True,
+        shift_positions=(cut.context_frames / frames_per_position, 1 / frames_per_position),
+        **{"frames_per_position": frames_per_position, **network_sizes},
+    )
+    return Config(name, frames, cut, word_config, codec.CodecConfig(granularity="midi_class"), net)
+
+
+def _ancestor(name: str, *, num_frames: int, num_velocity_bins: int, events: str, granularity: str) -> Config:
+    """Build a preset of magenta/mt3 (its `gin` files of those names), down to its faults: `compatibility="mt3"`."""
+    word_config = vocabulary.VocabularyConfig(num_velocity_bins=num_velocity_bins)
+    return Config(
+        name,
+        spectrogram.SpectrogramConfig(),
+        segments.SegmentConfig(num_frames=num_frames),
+        word_config,
+        codec.CodecConfig(events=events, granularity=granularity, compatibility="mt3"),
+        network.NetworkConfig(vocab_size=vocabulary.Vocabulary(word_config).num_embeddings),
+    )
+
+
+PRESETS = {
+    config.name: config
+    for config in (
+        # For tests: the production front end and vocabulary over a network too small to learn much.
+        _own(
+            "tiny",
+            emb_dim=32,
+            num_heads=2,
+            head_dim=16,
+            num_encoder_layers=1,
+            num_decoder_layers=1,
+            mlp_dim=64,
+            front_end_channels=8,
+            front_end_blocks=1,
+        ),
+        # Bundled with the package.
+        _own(
+            "small",
+            emb_dim=256,
+            num_heads=4,
+            head_dim=64,
+            num_encoder_layers=2,
+            num_decoder_layers=2,
+            mlp_dim=512,
+            dropout_rate=0.0,
+            front_end_channels=24,
+            front_end_blocks=2,
+        ),
+        _ancestor("mt3", num_frames=256, num_velocity_bins=1, events="notes_with_ties", granularity="full"),
+        _ancestor("ismir2021", num_frames=512, num_velocity_bins=127, events="notes", granularity="flat"),
+    )
+}
+
+
+def preset(name: str) -> Config:
+    """Return the preset of a name.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"{name}: no such preset; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

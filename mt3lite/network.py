@@ -1,0 +1,440 @@
+"""The encoder-decoder Transformer: spectrogram frames in, one row of token logits per output position.
+
+The layers are those of T5.1.1 as the ancestor (magenta/mt3) uses them: no biases, RMS norms before each sublayer, gated
+GELU, fixed sinusoidal positions, parameters under the ancestor's names, so that its checkpoints fit
+(Gardner et al., "MT3: Multi-Task Multitrack Music Transcription", ICLR 2022; Raffel et al., JMLR 2020).
+
+Three additions serve our own presets and are off for the ancestor's: the harmonic front end (`frontend.py`); carried
+tokens, by which the decoder is told the shift, velocity and program in force, and which pitches sound, instead of
+having to look it all up; and time windows, by which its cross-attention looks at the audio around the shift in force.
+
+Axes: B batch, F frames, P encoder positions, T tokens, L cache length, H heads, K head size, D emb_dim, V vocabulary.
+"""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mt3lite import carrying, frontend
+from mt3lite.errors import InputError
+
+Cache = list[tuple[jax.Array, jax.Array]]  # per decoder layer: keys and values, each [B, H, L, K]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network. The defaults are the ancestor's mt3."""
+
+    input_depth: int = 512  # bins of a spectrogram frame
+    vocab_size: int = 1536  # width of the logits
+    emb_dim: int = 512
+    num_heads: int = 6
+    head_dim: int = 64
+    num_encoder_layers: int = 8
+    num_decoder_layers: int = 8
+    mlp_dim: int = 1024
+    dropout_rate: float = 0.1
+    dtype: str = "float32"  # of the computation; parameters and logits are always float32
+    max_positions: int = 2048  # rows of the sinusoid table
+    front_end: str = "linear"  # "linear", or "harmonic" for a log-frequency spectrogram
+    front_end_channels: int = 32  # harmonic only: features of a pitch
+    front_end_blocks: int = 2  # harmonic only: residual blocks over time
+    bins_per_semitone: int = 3  # harmonic only: of the spectrogram
+    frames_per_position: int = 1  # harmonic only: neighbouring frames that make one encoder position
+    # Token ranges (first id, how many) whose last token so far is added to each decoder input; the first is the shifts.
+    carried_ranges: tuple[tuple[int, int], ...] = ()
+    # Encoder position of shift 0, and positions a shift step: the starting value of the carried shift's embedding.
+    shift_positions: tuple[float, float] = (0.0, 1.0)
+    # Token range of the pitches; where it is not empty, the decoder is told which of them sound by the tokens so far.
+    # The carried ranges must then be those of shift, velocity, tie and program.
+    pitch_range: tuple[int, int] = (0, 0)
+    time_windows: bool = False  # cross-attention looks around the position of the carried shift, see `TimeWindow`
+
+    def __post_init__(self):
+        for field, allowed in (("front_end", ("linear", "harmonic")), ("dtype", ("float32", "bfloat16"))):
+            if getattr(self, field) not in allowed:
+                raise InputError(f"network.{field}: {getattr(self, field)!r} is not one of {', '.join(allowed)}")
+        if self.time_windows and not self.carried_ranges:
+            raise InputError("network.time_windows: needs the shifts among network.carried_ranges")
+        if self.pitch_range[1] and len(self.carried_ranges) != 4:
+            raise InputError("network.pitch_range: needs shift, velocity, tie and program as network.carried_ranges")
+
+
+@functools.lru_cache
+def position_table(max_positions: int, emb_dim: int) -> np.ndarray:
+    """Return the sinusoids added at the bottom of both stacks, float32 [max_positions, emb_dim]."""
+    return sinusoids(np.arange(max_positions), emb_dim)
+
+
+def sinusoids(positions: np.ndarray, emb_dim: int) -> np.ndarray:
+    """Return [sin(p w_i) | cos(p w_i)] with w_i = 10000^(-i / (emb_dim/2 - 1)), float32 [len(positions), emb_dim]."""
+    half = emb_dim // 2
+    frequencies = np.exp(-np.log(10000.0) / (half - 1) * np.arange(half))
+    angles = np.asarray(positions)[:, None] * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def shift_right(tokens: jax.Array) -> jax.Array:
+    """Return the decoder inputs of target tokens [B, T]: 0 (PAD stands for BOS) and all but the last."""
+    return jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * scale over the last axis, computed in float32, epsilon 1e-6."""
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the norm."""
+        x = x.astype(jnp.float32)
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        return (x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale).astype(self.dtype)
+
+
+def _dense(features: int, dtype: jnp.dtype, name: str, kernel_init=None) -> nn.Dense:
+    kernel_init = kernel_init or nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+    return nn.Dense(features, use_bias=False, dtype=dtype, kernel_init=kernel_init, name=name)
+
+
+def _query_init(head_dim: int):
+    """Return the initialiser that folds the usual 1/sqrt(head_dim) of the attention scores into the query kernel."""
+    init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+    return lambda *args: init(*args) / np.sqrt(head_dim).astype(np.float32)
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases; its three steps can be called apart, for cached decoding."""
+
+    config: NetworkConfig
+
+    def setup(self):
+        cfg = self.config
+        dtype, width = jnp.dtype(cfg.dtype), cfg.num_heads * cfg.head_dim
+        init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+        self.query = _dense(width, dtype, None, _query_init(cfg.head_dim))
+        self.key = _dense(width, dtype, None, init)
+        self.value = _dense(width, dtype, None, init)
+        self.out = _dense(cfg.emb_dim, dtype, None, init)
+        self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))  # the same keys dropped for all queries
+
+    def _heads(self, x: jax.Array) -> jax.Array:
+        return x.reshape(*x.shape[:2], self.config.num_heads, self.config.head_dim).transpose(0, 2, 1, 3)
+
+    def queries(self, x: jax.Array) -> jax.Array:
+        """[B, T, D] -> [B, H, T, K]."""
+        return self._heads(self.query(x))
+
+    def keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """[B, L, D] -> two [B, H, L, K]."""
+        return self._heads(self.key(x)), self._heads(self.value(x))
+
+    def attend(self, queries, keys, values, mask=None, bias=None, deterministic=True) -> jax.Array:
+        """[B, H, T, K] and keys, values [B, H, L, K], mask and bias broadcastable to [B, H, T, L] -> [B, T, D]."""
+        scores = jnp.einsum("bhtk,bhlk->bhtl", queries, keys).astype(jnp.float32)
+        if bias is not None:
+            scores += bias
+        if mask is not None:
+            scores = jnp.where(mask, scores, -1e10)
+        weights = self.dropout(jax.nn.softmax(scores).astype(queries.dtype), deterministic=deterministic)
+        mixed = jnp.einsum("bhtl,bhlk->bthk", weights, values)
+        return self.out(mixed.reshape(*mixed.shape[:2], -1))
+
+    def __call__(self, x: jax.Array, memory: jax.Array, mask=None, bias=None, deterministic=True) -> jax.Array:
+        """Attend from x [B, T, D] to memory [B, L, D] -> [B, T, D]."""
+        keys, values = self.keys_values(memory)
+        return self.attend(self.queries(x), keys, values, mask, bias, deterministic)
+
+
+class TimeWindow(nn.Module):
+    """A soft window on the audio for each head: a Gaussian around where the decoder stands, with learned width.
+
+    The score of position p gets -((p - stand - offset) / width)^2 / 2. Heads begin with widths from one position to
+    many, looking ahead by half their width, as the next event lies ahead.
+    """
+
+    num_heads: int
+
+    @nn.compact
+    def __call__(self, stand: jax.Array, num_positions: int) -> jax.Array:
+        """Positions [B, T] that the decoder stands at -> bias float32 [B, H, T, P]."""
+        widths = np.geomspace(1.5, 64.0, self.num_heads, dtype=np.float32)
+        offset = self.param("offset", lambda key: jnp.asarray(widths / 2))[:, None, None]
+        log_width = self.param("log_width", lambda key: jnp.log(widths))[:, None, None]
+        distance = jnp.arange(num_positions) - stand[:, None, :, None] - offset
+        return -0.5 * jnp.square(distance / jnp.exp(log_width))
+
+
+class MLP(nn.Module):
+    """Gated feed-forward block: gelu(x W0) * (x W1), dropout, then W."""
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool = True) -> jax.Array:
+        """[B, T, D] -> [B, T, D]."""
+        dtype = jnp.dtype(self.config.dtype)
+        gate = nn.gelu(_dense(self.config.mlp_dim, dtype, "wi_0")(x))
+        hidden = gate * _dense(self.config.mlp_dim, dtype, "wi_1")(x)
+        hidden = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))(hidden, deterministic=deterministic)
+        return _dense(self.config.emb_dim, dtype, "wo")(hidden)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and MLP, each with its norm before and a residual around."""
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array, deterministic: bool) -> jax.Array:
+        """[B, P, D] -> [B, P, D]."""
+        dtype = jnp.dtype(self.config.dtype)
+        dropout = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))
+        y = RMSNorm(dtype, name="pre_attention_layer_norm")(x)
+        y = Attention(self.config, name="attention")(y, y, deterministic=deterministic)
+        x = x + dropout(y, deterministic=deterministic)
+        y = RMSNorm(dtype, name="pre_mlp_layer_norm")(x)
+        return x + dropout(MLP(self.config, name="mlp")(y, deterministic), deterministic=deterministic)
+
+
+class Encoder(nn.Module):
+    """Front end, positions, layers, norm."""
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, frames: jax.Array, deterministic: bool) -> tuple[jax.Array, jax.Array | None]:
+        """[B, F, input_depth] -> encoded [B, P, D], and a harmonic front end's pitch features [B, P, 88, C] or None."""
+        cfg = self.config
+        dtype = jnp.dtype(cfg.dtype)
+        pitch_features = None
+        if cfg.front_end == "harmonic":
+            x, pitch_features = frontend.HarmonicFrontEnd(
+                emb_dim=cfg.emb_dim,
+                channels=cfg.front_end_channels,
+                bins_per_semitone=cfg.bins_per_semitone,
+                frames_per_position=cfg.frames_per_position,
+                num_blocks=cfg.front_end_blocks,
+                dtype=dtype,
+                name="front_end",
+            )(frames)
+            # Its vectors are as large as the sound is loud and rich: the positions would be lost beside them.
+            x = RMSNorm(dtype, name="front_end_norm")(x)
+        else:
+            x = _dense(cfg.emb_dim, dtype, "continuous_inputs_projection")(frames)
+        positions = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim)[: x.shape[1]], dtype)
+        x = x + positions
+        x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
+        for i in range(cfg.num_encoder_layers):
+            x = EncoderLayer(cfg, name=f"layers_{i}")(x, deterministic)
+        x = RMSNorm(dtype, name="encoder_norm")(x)
+        if cfg.time_windows:  # and told again, so that the decoder can tell when in its window something happened
+            x = x + positions
+        return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic), pitch_features
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention and MLP; whole sequences in `__call__`, one token in `step`."""
+
+    config: NetworkConfig
+
+    def setup(self):
+        dtype = jnp.dtype(self.config.dtype)
+        self.pre_self_attention_layer_norm = RMSNorm(dtype)
+        self.self_attention = Attention(self.config)
+        self.pre_cross_attention_layer_norm = RMSNorm(dtype)
+        self.encoder_decoder_attention = Attention(self.config)
+        if self.config.time_windows:
+            self.time_window = TimeWindow(self.config.num_heads)
+        self.pre_mlp_layer_norm = RMSNorm(dtype)
+        self.mlp = MLP(self.config)
+        self.dropout = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))
+
+    def _window(self, stand: jax.Array, num_positions: int) -> jax.Array | None:
+        return self.time_window(stand, num_positions) if self.config.time_windows else None
+
+    def __call__(self, x, encoded: jax.Array, stand: jax.Array, causal: jax.Array, deterministic: bool) -> jax.Array:
+        """[B, T, D], encoded [B, P, D], positions stood at [B, T], causal mask [T, T] -> [B, T, D]."""
+        y = self.pre_self_attention_layer_norm(x)
+        y = self.self_attention(y, y, causal, None, deterministic)
+        x = x + self.dropout(y, deterministic=deterministic)
+        y = self.pre_cross_attention_layer_norm(x)
+        window = self._window(stand, encoded.shape[1])
+        y = self.encoder_decoder_attention(y, encoded, None, window, deterministic)
+        x = x + self.dropout(y, deterministic=deterministic)
+        y = self.mlp(self.pre_mlp_layer_norm(x), deterministic)
+        return x + self.dropout(y, deterministic=deterministic)
+
+    def step(self, x: jax.Array, position: jax.Array, stand: jax.Array, self_cache, cross_cache):
+        """[B, 1, D] at `position`, caches of this layer ([B, H, L, K], [B, H, P, K] pairs) -> [B, 1, D], self cache."""
+        y = self.pre_self_attention_layer_norm(x)
+        new_key, new_value = self.self_attention.keys_values(y)
+        keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, position, axis=2)
+        values = jax.lax.dynamic_update_slice_in_dim(self_cache[1], new_value, position, axis=2)
+        filled = jnp.arange(keys.shape[2]) <= position
+        x = x + self.self_attention.attend(self.self_attention.queries(y), keys, values, filled)
+        y = self.encoder_decoder_attention.queries(self.pre_cross_attention_layer_norm(x))
+        window = self._window(stand, cross_cache[0].shape[2])
+        x = x + self.encoder_decoder_attention.attend(y, *cross_cache, bias=window)
+        return x + self.mlp(self.pre_mlp_layer_norm(x)), (keys, values)
+
+
+def _shift_sinusoids(config: NetworkConfig) -> np.ndarray:
+    """Return for each shift the sinusoid of the encoder position it means, float32 [num_shifts, D], rms 1."""
+    offset, scale = config.shift_positions
+    return np.sqrt(2) * sinusoids(offset + scale * np.arange(config.carried_ranges[0][1]), config.emb_dim)
+
+
+def _carried_shift_init(config: NetworkConfig):
+    """Return the initialiser of the carried shift's table [num_shifts + 1, D]; row 0, no shift yet, means step 0."""
+    table = _shift_sinusoids(config)
+    return lambda key, shape, dtype=jnp.float32: jnp.asarray(np.concatenate([table[:1], table]), dtype)
+
+
+def _with_shifts(init, config: NetworkConfig, scale: float, transposed: bool):
+    """Return `init` of a token table [V, D] (transposed: [D, V]) with the shifts' rows replaced by their sinusoids.
+
+    Hundreds of shifts each seen a few times a batch are slow to tell apart; so they begin as places on one line.
+    """
+    if not config.time_windows:
+        return init
+    first, count = config.carried_ranges[0]
+    rows = jnp.asarray(scale * _shift_sinusoids(config))
+
+    def with_shifts(key, shape, dtype=jnp.float32):
+        table = init(key, shape, dtype)
+        if transposed:
+            return table.at[:, first : first + count].set(rows.T.astype(dtype))
+        return table.at[first : first + count].set(rows.astype(dtype))
+
+    return with_shifts
+
+
+class Decoder(nn.Module):
+    """Token embeddings, positions and carried tokens; layers; norm; logits."""
+
+    config: NetworkConfig
+
+    def setup(self):
+        cfg = self.config
+        dtype = jnp.dtype(cfg.dtype)
+        normal = nn.initializers.normal(1.0)
+        embedding_init = _with_shifts(normal, cfg, 1.0, False)
+        self.token_embedder = nn.Embed(cfg.vocab_size, cfg.emb_dim, embedding_init=embedding_init, dtype=dtype)
+        self.carried_embedders = [
+            nn.Embed(count + 1, cfg.emb_dim, embedding_init=normal if i else _carried_shift_init(cfg), dtype=dtype)
+            for i, (_, count) in enumerate(cfg.carried_ranges)
+        ]
+        if cfg.pitch_range[1]:
+            self.sounding_embedder = _dense(cfg.emb_dim, dtype, None, nn.initializers.zeros)
+        self.layers = [DecoderLayer(cfg) for _ in range(cfg.num_decoder_layers)]
+        self.decoder_norm = RMSNorm(dtype)
+        logits_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+        logits_init = _with_shifts(logits_init, cfg, cfg.emb_dim**-0.5, True)
+        self.logits_dense = _dense(cfg.vocab_size, jnp.float32, None, logits_init)
+        self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))
+
+    def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array) -> jax.Array:
+        """Tokens [B, T], positions [T], carried [B, T, R] -> [B, T, D]."""
+        cfg = self.config
+        table = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim), jnp.dtype(cfg.dtype))
+        x = self.token_embedder(tokens) + table[positions]
+        if cfg.pitch_range[1]:
+            x = x + self.sounding_embedder(carried[..., len(cfg.carried_ranges) :])
+        return x + sum(embed(carried[..., i]) for i, embed in enumerate(self.carried_embedders))
+
+    def _stand(self, carried: jax.Array) -> jax.Array | None:
+        """Return the encoder position of the shift in force, float32 [B, T], for carried tokens [B, T, R]."""
+        if not self.config.time_windows:
+            return None
+        offset, scale = self.config.shift_positions
+        return offset + scale * jnp.maximum(carried[..., 0] - 1, 0)  # no shift yet means step 0
+
+    def __call__(self, encoded: jax.Array, tokens: jax.Array, deterministic: bool) -> jax.Array:
+        """Encoded [B, P, D], decoder input tokens [B, T] -> logits float32 [B, T, V]."""
+        length = tokens.shape[1]
+        carried = carrying.sequence(tokens, self.config)
+        x = self.dropout(self._embed(tokens, jnp.arange(length), carried), deterministic=deterministic)
+        causal = jnp.tril(jnp.ones((length, length), bool))
+        for layer in self.layers:
+            x = layer(x, encoded, self._stand(carried), causal, deterministic)
+        x = self.dropout(self.decoder_norm(x), deterministic=deterministic)
+        return self.logits_dense(x.astype(jnp.float32))
+
+    def cross_cache(self, encoded: jax.Array) -> Cache:
+        """Return each layer's keys and values of the encoded positions, computed once for all steps."""
+        return [layer.encoder_decoder_attention.keys_values(encoded) for layer in self.layers]
+
+    def step(self, tokens, position, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+        """One position: tokens [B], position scalar, carried [B, R] -> logits [B, V] and the updated self cache."""
+        carried = carried[:, None]
+        x = self._embed(tokens[:, None], position[None], carried)
+        updated = []
+        for layer, own, cross in zip(self.layers, self_cache, cross_cache, strict=True):
+            x, own = layer.step(x, position, self._stand(carried), own, cross)
+            updated.append(own)
+        return self.logits_dense(self.decoder_norm(x).astype(jnp.float32))[:, 0], updated
+
+
+class Transformer(nn.Module):
+    """The whole network; call through ``apply({"params": params}, ..., method=...)``.
+
+    >>> network = Transformer(NetworkConfig(num_encoder_layers=1, num_decoder_layers=1))
+    >>> frames, tokens = jnp.zeros((1, 256, 512)), jnp.zeros((1, 8), jnp.int32)
+    >>> variables = network.init(jax.random.key(0), frames, tokens)
+    >>> network.apply(variables, frames, tokens).shape
+    (1, 8, 1536)
+    """
+
+    config: NetworkConfig
+
+    def setup(self):
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+
+    def __call__(self, frames: jax.Array, decoder_input_tokens: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        """Frames float32 [B, F, input_depth], decoder inputs int32 [B, T] -> logits float32 [B, T, V].
+
+        Positions behind a row's end are not masked: causality keeps them from earlier ones, and the loss skips them.
+        """
+        return self.decode(
+            self.encode(frames, deterministic=deterministic), decoder_input_tokens, deterministic=deterministic
+        )
+
+    def encode(self, frames: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        """Frames [B, F, input_depth] -> encoded [B, P, D]."""
+        return self.encoder(frames, deterministic)[0]
+
+    def encode_with_features(self, frames: jax.Array, *, deterministic: bool = True):
+        """Like `encode`, with the front end's pitch features [B, P, 88, C] (None for a linear front end) beside it."""
+        return self.encoder(frames, deterministic)
+
+    def decode(self, encoded: jax.Array, decoder_input_tokens: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        """Encoded [B, P, D], decoder inputs [B, T] -> logits [B, T, V]."""
+        return self.decoder(encoded, decoder_input_tokens, deterministic)
+
+    def cross_cache(self, encoded: jax.Array) -> Cache:
+        """Keys and values of the encoder's output for each decoder layer, two [B, H, P, K] each."""
+        return self.decoder.cross_cache(encoded)
+
+    def step(self, tokens, position, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+        """One step: tokens int32 [B] at `position` (int32 scalar), carried int32 [B, R] -> logits [B, V], cache."""
+        return self.decoder.step(tokens, position, carried, self_cache, cross_cache)
+
+
+def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:
+    """Return zero self-attention caches for `batch` rows of at most `length` tokens."""
+    shape = (batch, config.num_heads, length, config.head_dim)
+    zeros = jnp.zeros(shape, jnp.dtype(config.dtype))
+    return [(zeros, zeros) for _ in range(config.num_decoder_layers)]
+
+
+def parameter_shapes(config: NetworkConfig) -> dict:
+    """Return the parameter tree with `jax.ShapeDtypeStruct` leaves, without computing anything."""
+    frames = jax.ShapeDtypeStruct((1, 8 * config.frames_per_position, config.input_depth), jnp.float32)
+    tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+    return jax.eval_shape(Transformer(config).init, jax.random.key(0), frames, tokens)["params"]

@@ -1,0 +1,193 @@
+"""Notes: one NumPy structured array inside, ``note_seq.NoteSequence`` and MIDI files at the edges.
+
+A notes array has the dtype ``NOTE_DTYPE``, one row per note, in no particular order unless a function says so. Times
+are seconds. Functions return new arrays and leave their arguments alone.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mt3lite import files, instruments
+from mt3lite.errors import InputError
+
+if TYPE_CHECKING:
+    import note_seq
+
+NOTE_DTYPE = np.dtype(
+    [
+        ("onset", "<f8"),  # seconds
+        ("offset", "<f8"),  # seconds
+        ("pitch", "<i4"),  # MIDI number 0..127; for drums which drum
+        ("velocity", "<i4"),  # 1..127
+        ("program", "<i4"),  # General MIDI program 0..127
+        ("is_drum", "?"),
+    ]
+)
+
+DRUM_INSTRUMENT = 9  # the MIDI channel of drums, counted from 0
+TICKS_PER_QUARTER = 220  # note_seq's standard resolution
+
+
+def empty() -> np.ndarray:
+    """Return a notes array of length 0."""
+    return np.zeros(0, NOTE_DTYPE)
+
+
+def from_rows(rows: Iterable[tuple]) -> np.ndarray:
+    """Return the notes array of (onset, offset, pitch, velocity, program, is_drum) rows, in their order.
+
+    >>> from_rows([(0.5, 1.0, 60, 100, 0, False)])["pitch"]
+    array([60], dtype=int32)
+    """
+    return np.array([tuple(row) for row in rows], NOTE_DTYPE)
+
+
+def sort(notes: np.ndarray) -> np.ndarray:
+    """Return the notes by onset, then pitched before drums, then by program and pitch. Stable."""
+    order = np.lexsort((notes["pitch"], notes["program"], notes["is_drum"], notes["onset"]))
+    return notes[order]
+
+
+def validate(notes: np.ndarray) -> None:
+    """Raise ``InputError``, naming the first bad note, unless every note lasts, at finite times, with values of MIDI.
+
+    A negative onset is allowed: it is what ``crop`` gives a note that sounds on from before.
+    """
+    good = np.isfinite(notes["offset"]) & (notes["onset"] < notes["offset"]) & (notes["onset"] > -np.inf)
+    good &= (notes["velocity"] > 0) & (notes["velocity"] < 128)
+    # As unsigned numbers the negative ones are the largest: one comparison in place of two.
+    good &= (notes["pitch"].view(np.uint32) < 128) & (notes["program"].view(np.uint32) < 128)
+    if good.all():
+        return
+    index = int(np.argmin(good))
+    note = notes[index]
+    where = f"note {index} ({_describe(note)})"
+    if not (np.isfinite(note["onset"]) and np.isfinite(note["offset"])):
+        raise InputError(f"{where} has a time that is not finite")
+    if note["onset"] >= note["offset"]:
+        raise InputError(f"{where} does not end after its start")
+    for field, lowest in (("velocity", 1), ("pitch", 0), ("program", 0)):
+        if not lowest <= note[field] <= 127:
+            raise InputError(f"{where}: {field} {note[field]} is not within {lowest}..127")
+
+
+def crop(notes: np.ndarray, start_seconds: float, end_seconds: float) -> np.ndarray:
+    """Return the notes that concern the time from start to end, with times relative to the start.
+
+    These are the notes with an onset in [start, end) and those that sound on from before, which keep their (now
+    negative) onset. Offsets are not cut at the end. Order is kept.
+    """
+    begins_inside = (notes["onset"] >= start_seconds) & (notes["onset"] < end_seconds)
+    sounds_on = (notes["onset"] < start_seconds) & (notes["offset"] > start_seconds)
+    cropped = notes[begins_inside | sounds_on]
+    cropped["onset"] -= start_seconds
+    cropped["offset"] -= start_seconds
+    return cropped
+
+
+def trim_overlaps(notes: np.ndarray) -> np.ndarray:
+    """Return the notes without overlaps of the same pitch, program and drum flag.
+
+    The earlier note ends where the next one starts. Of notes that start together only the last in order remains, as
+    the others would have no length. Order is kept.
+    """
+    order = np.lexsort((notes["onset"], notes["pitch"], notes["program"], notes["is_drum"]))
+    trimmed = notes[order]
+    fields = (trimmed["pitch"], trimmed["program"], trimmed["is_drum"])
+    is_same = np.logical_and.reduce([field[:-1] == field[1:] for field in fields])
+    limit = np.where(is_same, trimmed["onset"][1:], np.inf)
+    trimmed["offset"][:-1] = np.minimum(trimmed["offset"][:-1], limit)
+    result = np.empty_like(trimmed)
+    result[order] = trimmed
+    return result[result["onset"] < result["offset"]]
+
+
+def from_note_sequence(note_sequence: "note_seq.NoteSequence", *, sustain: bool = True) -> np.ndarray:
+    """Return the notes of a NoteSequence in their order.
+
+    With ``sustain`` a note is first held until its instrument's pedal (control change 64 >= 64) is released or its
+    pitch is struck again, as ``note_seq.apply_sustain_control_changes`` does; drums are not.
+    """
+    if sustain and note_sequence.control_changes:
+        import note_seq
+
+        note_sequence = note_seq.apply_sustain_control_changes(note_sequence)
+    return from_rows(
+        (note.start_time, note.end_time, note.pitch, note.velocity, note.program, note.is_drum)
+        for note in note_sequence.notes
+    )
+
+
+def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
+    """Return a NoteSequence of the notes in their order.
+
+    Instruments are numbered in order of the programs' first appearance, skipping 9, which is all drums' number.
+    """
+    import note_seq
+
+    note_sequence = note_seq.NoteSequence(ticks_per_quarter=TICKS_PER_QUARTER)
+    instrument_of_program: dict[int, int] = {}
+    for onset, offset, pitch, velocity, program, is_drum in notes.tolist():
+        if is_drum:
+            instrument = DRUM_INSTRUMENT
+        else:
+            next_instrument = len(instrument_of_program)
+            next_instrument += next_instrument >= DRUM_INSTRUMENT
+            instrument = instrument_of_program.setdefault(program, next_instrument)
+        note_sequence.notes.add(
+            start_time=onset,
+            end_time=offset,
+            pitch=pitch,
+            velocity=velocity,
+            program=program,
+            is_drum=is_drum,
+            instrument=instrument,
+        )
+    note_sequence.total_time = float(notes["offset"].max(initial=0.0))
+    return note_sequence
+
+
+def read_midi(path: str | os.PathLike, *, sustain: bool = True) -> np.ndarray:
+    """Return the sorted notes of a MIDI file, with the sustain pedal applied unless ``sustain`` is False.
+
+    Raises ``InputError`` if the file is missing or is not a MIDI file, or holds a note that ``validate`` refuses.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: {'is a folder, not a MIDI file' if os.path.isdir(path) else 'no such file'}")
+    import note_seq
+
+    try:
+        note_sequence = note_seq.midi_file_to_note_sequence(path)
+    except note_seq.MIDIConversionError as error:
+        raise InputError(f"{path}: not a readable MIDI file ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    notes = from_note_sequence(note_sequence, sustain=sustain)
+    try:
+        validate(notes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return sort(notes)
+
+
+def write_midi(notes: np.ndarray, path: str | os.PathLike) -> None:
+    """Write the notes to a MIDI file, which appears whole or not at all.
+
+    Raises ``InputError`` for notes that ``validate`` refuses and for a folder that does not exist or is not writable.
+    """
+    validate(notes)
+    import note_seq
+
+    with files.atomic_path(path) as temporary_path:
+        note_seq.note_sequence_to_midi_file(to_note_sequence(notes), os.fspath(temporary_path))
+
+
+def _describe(note: np.void) -> str:
+    name = "drums" if note["is_drum"] else f"program {note['program']}"
+    if not note["is_drum"] and 0 <= note["program"] < instruments.NUM_PROGRAMS:
+        name = instruments.name(int(note["program"]))
+    return f"pitch {note['pitch']}, {name}, {note['onset']:.6g} to {note['offset']:.6g} s"

@@ -1,0 +1,195 @@
+"""Notes and a soundfont to sound, through FluidSynth.
+
+FluidSynth interpolates a soundfont's samples without a low-pass filter, so everything in them above half the output
+rate would fold back into the audible range. It therefore runs at twice the wanted rate, and the result is filtered
+and halved.
+"""
+
+import ctypes
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mt3lite.errors import InputError
+
+_DRUM_CHANNEL = 128  # channels 0 to 127 carry the program of the same number
+_NUM_CHANNELS = 144  # FluidSynth wants a multiple of 16
+_DRUM_BANK = 128  # where soundfonts keep their drum kits
+_DRUM_HOLD_SECONDS = 2.0  # a drum rings out: its written length says nothing
+_OVERSAMPLING = 2
+_LOWEST_RATE, _HIGHEST_RATE = 8000, 96000  # what FluidSynth takes for synth.sample-rate, in Hz
+_CC_VOLUME, _CC_REVERB, _CC_CHORUS = 7, 91, 93
+_BASE_VOLUME = 90  # controller 7 at 0 dB; leaves 6 dB up to 127
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """How a soundfont is played."""
+
+    sample_rate: int = 16000  # of the result, in Hz
+    reverb: float = 0.0  # room, 0 (none) to 1
+    chorus: float = 0.0  # 0 (none) to 1
+    drum_kit: int = 0  # preset of the soundfont's bank 128; kit 0 where the soundfont lacks it
+    tail_seconds: float = 1.5  # rendered after the last note ends
+    gain: float = 0.3  # FluidSynth's own; the result is turned down where it would pass full scale
+
+
+def _fluidsynth():
+    try:
+        import fluidsynth
+    except ImportError as error:
+        raise InputError(
+            f"rendering needs FluidSynth and pyfluidsynth ({error}): pip install mt3lite[synth], and install "
+            "libfluidsynth (Debian: apt install libfluidsynth3; macOS: brew install fluid-synth)"
+        ) from error
+    return fluidsynth
+
+
+def render(
+    notes: np.ndarray,
+    soundfont: str | Path,
+    config: RenderConfig = RenderConfig(),  # noqa: B008  frozen
+    *,
+    volumes_db: Mapping[int, float] | None = None,
+) -> np.ndarray:
+    """Play notes with a soundfont.
+
+    Args:
+        notes: array of ``notes.NOTE_DTYPE``, in any order; onsets before 0 sound at 0.
+        soundfont: an .sf2 or .sf3 file with General MIDI programs.
+        config: how to play it.
+        volumes_db: loudness change by program, -1 for the drums; -40 to 6 dB, missing ones 0.
+
+    Returns:
+        float32 [num_samples], mono, -1 to 1, at ``config.sample_rate``; it lasts to the end of the last note plus
+        ``config.tail_seconds``. The same arguments give the same samples.
+
+    Raises:
+        InputError: FluidSynth is not installed; the soundfont is missing, unreadable or lacks a wanted program.
+    """
+    import soxr
+
+    rate = min(max(config.sample_rate * _OVERSAMPLING, _LOWEST_RATE), _HIGHEST_RATE)
+    synth = _Synth(soundfont, rate, config.gain)
+    try:
+        synth.set_effects(config)
+        synth.choose_programs(notes, config.drum_kit, volumes_db or {})
+        stereo = synth.play(_events(notes), _num_samples(notes, rate, config.tail_seconds))
+    finally:
+        synth.close()
+    samples = soxr.resample(stereo.mean(axis=0), rate, config.sample_rate).astype(np.float32)
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    return samples / np.float32(peak) if peak > 1.0 else samples
+
+
+def _num_samples(notes: np.ndarray, rate: int, tail_seconds: float) -> int:
+    last_seconds = float(notes["offset"].max()) if len(notes) else 0.0
+    return math.ceil((last_seconds + tail_seconds) * rate)
+
+
+def _events(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
+    """Notes as (seconds, velocity, channel, pitch) in order of time; velocity 0 ends a note and sorts first."""
+    channels = np.where(notes["is_drum"], _DRUM_CHANNEL, notes["program"])
+    ends = np.where(notes["is_drum"], notes["onset"] + _DRUM_HOLD_SECONDS, notes["offset"])
+    events = []
+    for channel in np.unique(channels):
+        for pitch in np.unique(notes["pitch"][channels == channel]):
+            (key,) = np.nonzero((channels == channel) & (notes["pitch"] == pitch))
+            key = key[np.argsort(notes["onset"][key], kind="stable")]
+            # A key struck again ends its former note there: its own end must not cut the new note short.
+            struck_again = np.append(notes["onset"][key][1:], np.inf)
+            for index, end in zip(key, np.minimum(ends[key], struck_again), strict=True):
+                events.append((float(notes["onset"][index]), int(notes["velocity"][index]), int(channel), int(pitch)))
+                events.append((float(end), 0, int(channel), int(pitch)))
+    return sorted(events)
+
+
+class _Synth:
+    """One FluidSynth synthesizer with one soundfont; channel p plays program p, channel 128 the drums."""
+
+    def __init__(self, soundfont: str | Path, rate: int, gain: float):
+        self._fluidsynth = _fluidsynth()
+        self._path = str(soundfont)
+        if not Path(soundfont).is_file():
+            raise InputError(
+                f"{soundfont}: no such soundfont; give the path of an .sf2 or .sf3 file "
+                "(Debian: apt install fluid-soundfont-gm puts one at /usr/share/sounds/sf2/FluidR3_GM.sf2)"
+            )
+        self._silence_log()
+        settings = {"synth.dynamic-sample-loading": 1, "synth.polyphony": 512, "synth.reverb.active": 1}
+        self._synth = self._fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=_NUM_CHANNELS, **settings)
+        self._rate = rate
+        self._soundfont_id = self._synth.sfload(self._path)
+        if self._soundfont_id < 0:
+            self.close()
+            raise InputError(f"{soundfont}: FluidSynth cannot read this soundfont; an .sf2 or .sf3 file is wanted")
+
+    def _silence_log(self) -> None:
+        set_log = self._fluidsynth.cfunc(
+            "fluid_set_log_function",
+            ctypes.c_void_p,
+            ("level", ctypes.c_int, 1),
+            ("function", ctypes.c_void_p, 1),
+            ("data", ctypes.c_void_p, 1),
+        )
+        for level in range(5):
+            set_log(level, None, None)
+
+    def close(self) -> None:
+        self._synth.delete()
+
+    def set_effects(self, config: RenderConfig) -> None:
+        """Switch on the effects that the config wants; every channel sends all of its sound to them."""
+        for name, level in (("reverb", config.reverb), ("chorus", config.chorus)):
+            self._synth.setting(f"synth.{name}.active", int(level > 0))
+        if config.reverb > 0:
+            self._synth.set_reverb(roomsize=0.2 + 0.7 * config.reverb, damping=0.3, width=0.5, level=config.reverb)
+        if config.chorus > 0:
+            self._synth.set_chorus(nr=3, level=2.0 * config.chorus, speed=0.3, depth=6.0, type=0)
+
+    def choose_programs(self, notes: np.ndarray, drum_kit: int, volumes_db: Mapping[int, float]) -> None:
+        for program in np.unique(notes["program"][~notes["is_drum"]]):
+            if self._synth.program_select(int(program), self._soundfont_id, 0, int(program)) != 0:
+                raise InputError(f"{self._path}: the soundfont has no General MIDI program {program}")
+            self._set_controllers(int(program), volumes_db.get(int(program), 0.0))
+        if notes["is_drum"].any():
+            kits = (drum_kit, 0)
+            if all(self._synth.program_select(_DRUM_CHANNEL, self._soundfont_id, _DRUM_BANK, k) != 0 for k in kits):
+                raise InputError(f"{self._path}: the soundfont has no drum kit")
+            self._set_controllers(_DRUM_CHANNEL, volumes_db.get(-1, 0.0))
+
+    def _set_controllers(self, channel: int, volume_db: float) -> None:
+        # General MIDI level 2 (section 3.3.1): controller 7 changes the loudness by 40 log10(value / 127) dB.
+        volume = round(_BASE_VOLUME * 10 ** (volume_db / 40))
+        self._synth.cc(channel, _CC_VOLUME, min(127, max(1, volume)))
+        self._synth.cc(channel, _CC_REVERB, 80)
+        self._synth.cc(channel, _CC_CHORUS, 60)
+
+    def play(self, events: list[tuple[float, int, int, int]], num_samples: int) -> np.ndarray:
+        """Events in order of time to float32 [2, num_samples], not limited to -1 to 1."""
+        write_float = self._write_float()
+        stereo = np.zeros((2, num_samples), np.float32)
+        left, right = (stereo[side].ctypes.data for side in (0, 1))
+        now = 0
+        for seconds, velocity, channel, pitch in [*events, (math.inf, 0, 0, 0)]:
+            due = num_samples if seconds == math.inf else min(num_samples, round(seconds * self._rate))
+            if due > now:
+                write_float(self._synth.synth, due - now, left, now, 1, right, now, 1)
+                now = due
+            if seconds == math.inf:
+                break
+            if velocity > 0:
+                self._synth.noteon(channel, pitch, velocity)
+            else:
+                self._synth.noteoff(channel, pitch)
+        return stereo
+
+    def _write_float(self):
+        pointer, integer = ctypes.c_void_p, ctypes.c_int
+        names = ("synth", "num_samples", "left", "left_start", "left_step", "right", "right_start", "right_step")
+        types = (pointer, integer, pointer, integer, integer, pointer, integer, integer)
+        arguments = [(name, kind, 1) for name, kind in zip(names, types, strict=True)]
+        return self._fluidsynth.cfunc("fluid_synth_write_float", integer, *arguments)

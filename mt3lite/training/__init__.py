@@ -1,0 +1,1 @@
+"""Training: dataset folders, made-up pieces, examples, the trainer."""

@@ -1,0 +1,54 @@
+"""What the package is called, what it needs, and what each extra adds. Tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mt3lite" / "__init__.py").read_text(encoding="utf-8")).group(1)
+
+EXTRAS = {
+    "train": ["optax>=0.2.4", "orbax-checkpoint>=0.11", "pretty_midi>=0.2.10"],
+    "seqio": ["seqio>=0.0.20", "tensorflow>=2.19"],
+    "synth": ["pyfluidsynth>=1.3.4"],  # and the system library libfluidsynth3, with a soundfont
+    "plot": ["matplotlib>=3.8"],
+}
+DEV = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
+
+setup(
+    name="mt3lite",
+    version=VERSION,
+    description="Music transcription: a recording in, the notes of every instrument out. JAX, after the design of MT3.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["music transcription", "audio to MIDI", "JAX", "MT3"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+        "Topic :: Multimedia :: Sound/Audio :: MIDI",
+    ],
+    python_requires=">=3.11",
+    packages=find_packages(include=["mt3lite", "mt3lite.*"]),
+    package_data={"mt3lite": ["py.typed", "assets/*/*"]},
+    install_requires=[
+        "numpy>=1.26",
+        "jax>=0.5",
+        "flax>=0.10.2",
+        "note-seq>=0.0.5",
+        "soundfile>=0.12.1",
+        "soxr>=0.4",
+        "scipy>=1.11",
+        "safetensors>=0.4.3",
+        "mir_eval>=0.7",
+        "tqdm>=4.66",
+    ],
+    extras_require={**EXTRAS, "dev": DEV, "all": sorted({line for lines in [*EXTRAS.values(), DEV] for line in lines})},
+    entry_points={"console_scripts": ["mt3lite = mt3lite.cli:main"]},
+)

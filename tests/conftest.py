@@ -1,0 +1,39 @@
+"""What several test files share."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mt3lite import config, network, weights
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """Make a model folder with the preset `tiny` and random weights, which finds notes in any noise.
+
+    Segments are cut at 64 tokens to save time, and have no tie sections, out of which random numbers seldom find.
+    """
+    tiny = config.preset("tiny")
+    tiny = dataclasses.replace(
+        tiny,
+        segments=dataclasses.replace(tiny.segments, max_tokens=64),
+        codec=dataclasses.replace(tiny.codec, events="notes"),
+    )
+    rng = np.random.default_rng(0)
+    shapes = network.parameter_shapes(tiny.network)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    weights.save(folder, tiny, params, origin="random numbers", license="CC0-1.0")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory):
+    """Let the command keep compiled programs in a folder of this test run; return the user's cache folder it is in."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        yield folder

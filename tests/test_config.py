@@ -1,0 +1,84 @@
+"""One settings value: JSON and back, and pairs that do not fit are refused."""
+
+import dataclasses
+import json
+
+import pytest
+
+from mt3lite import config
+from mt3lite.errors import InputError
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_json_round_trip(name):
+    preset = config.preset(name)
+    assert config.from_json(config.to_json(preset), "here") == preset
+    assert preset.name == name
+
+
+def test_the_ancestors_sizes():
+    mt3, ismir = config.preset("mt3"), config.preset("ismir2021")
+    assert (mt3.network.vocab_size, ismir.network.vocab_size) == (1536, 1664)
+    assert (mt3.segments.num_frames, ismir.segments.num_frames) == (256, 512)
+    assert (mt3.segment_steps, ismir.segment_steps) == (205, 410)  # 2.048 s and 4.096 s, rounded up
+    assert config.preset("small").segment_steps == 200
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(InputError, match="medium: no such preset; there are tiny, small, mt3, ismir2021"):
+        config.preset("medium")
+
+
+def test_whole_numbers_do_for_floats():
+    values = json.loads(config.to_json(config.preset("mt3")))
+    values["network"]["dropout_rate"] = 0
+    assert config.from_json(json.dumps(values), "here").network.dropout_rate == 0.0
+
+
+def edited(part: str, **changes) -> str:
+    values = json.loads(config.to_json(config.preset("tiny")))
+    (values[part] if part else values).update(changes)
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "here: not JSON"),
+        ("[]", r"here: config: \[\] is not an object"),
+        (edited("", speed=1), "here: unknown key speed; the keys here are name, spectrogram"),
+        (edited("", network=3), "here: network: 3 is not an object"),
+        (edited("codec", ties=True), "unknown key codec.ties"),
+        (edited("network", num_heads=2.5), "network.num_heads: 2.5 is not of type int"),
+        (edited("network", num_heads=True), "network.num_heads: True is not of type int"),
+        (edited("network", shift_positions=[1.0]), "network.shift_positions: .* is not of type tuple"),
+        (edited("network", carried_ranges=[[3, "x"]]), r"network.carried_ranges\[0\]\[1\]: 'x' is not of type int"),
+        (edited("network", carried_ranges=[[4, 7]] * 4), r"carried_ranges: \(4, 7\) is not the range of an event type"),
+        (edited("network", vocab_size=640), "network.vocab_size: is 640, but the vocabulary's embeddings is"),
+        (edited("network", input_depth=512), "network.input_depth: is 512, but spectrogram.num_bins is 294"),
+        (edited("network", max_positions=100), "network.max_positions: 100 is less than the 512"),
+        (edited("network", frames_per_position=1000), "frames_per_position: 1000 does not divide the"),
+        (edited("network", frames_per_position=0), "network.frames_per_position: 0 is less than 1"),
+        (edited("network", emb_dim=33), "network.emb_dim: 33 is not an even number of at least 4"),
+        (edited("network", bins_per_semitone=4), "network.bins_per_semitone: is 4, but"),
+        (edited("network", front_end="square"), "network.front_end: 'square' is not one of linear, harmonic"),
+        (edited("vocabulary", num_velocity_bins=0), "num_velocity_bins must be at least 1"),
+    ],
+)
+def test_bad_settings_are_named(text, message):
+    with pytest.raises(InputError, match=message):
+        config.from_json(text, "here")
+
+
+def test_missing_keys_are_named():
+    values = json.loads(config.to_json(config.preset("tiny")))
+    del values["segments"]["edges"]
+    with pytest.raises(InputError, match="here: missing key segments.edges"):
+        config.from_json(json.dumps(values), "here")
+
+
+def test_a_config_is_a_value():
+    tiny = config.preset("tiny")
+    assert dataclasses.replace(tiny) == tiny and hash(dataclasses.replace(tiny)) == hash(tiny)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny.name = "other"

@@ -1,0 +1,57 @@
+"""Files are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mt3lite import files
+from mt3lite.errors import InputError
+
+
+def test_writes_and_replaces(tmp_path):
+    target = tmp_path / "song.mid"
+    for text in ("first", "second"):
+        with files.atomic_path(target) as temporary:
+            assert temporary.parent == tmp_path and temporary.suffix == ".mid"
+            temporary.write_text(text)
+        assert target.read_text() == text
+    assert os.listdir(tmp_path) == ["song.mid"]
+
+
+def test_new_files_follow_the_umask(tmp_path):
+    with files.atomic_path(tmp_path / "a"):
+        pass
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    target = tmp_path / "song.mid"
+    target.write_text("old")
+    with pytest.raises(error), files.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["song.mid"]
+
+
+def test_unwritable_places_are_named(tmp_path):
+    (tmp_path / "file").touch()
+    cases = {
+        tmp_path / "missing" / "a.mid": "there is no folder",
+        tmp_path / "file" / "a.mid": "is not a folder",
+        tmp_path: "is a folder",
+        Path("/proc/a.mid"): "cannot be written",
+    }
+    for path, message in cases.items():
+        with pytest.raises(InputError, match=message), files.atomic_path(path):
+            pytest.fail("the block ran")
+        with pytest.raises(InputError, match=message):
+            files.check_writable(path)
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    files.check_writable(tmp_path / "song.mid")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,68 @@
+"""Losses: equal to t5x's, and note activity by hand."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mt3lite.training import examples, losses
+
+GOLDEN = np.load(Path(__file__).parent / "golden/loss_optimizer/cross_entropy.npz")
+CASES = ("extreme", "small", "vocab")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("z_loss", [0.0, 0.0001])
+def test_cross_entropy_equals_t5x(case, smoothing, z_loss):
+    """Loss, its z part, the weights and the gradient are the reference's."""
+    logits, targets, weights = (GOLDEN[f"{case}_{name}"] for name in ("logits", "targets", "weights"))
+    key = f"{case}_ls{smoothing}_z{z_loss}"
+
+    def loss_of(logits):
+        total, z_total, _, count = losses.cross_entropy(
+            logits, targets, weights, label_smoothing=smoothing, z_loss=z_loss
+        )
+        return total, (z_total, count)
+
+    (total, (z_total, count)), gradient = jax.value_and_grad(loss_of, has_aux=True)(jnp.asarray(logits))
+    np.testing.assert_allclose(total, GOLDEN[f"{key}_loss"], rtol=1e-5)
+    np.testing.assert_allclose(z_total, GOLDEN[f"{key}_z_loss"], rtol=1e-5)
+    np.testing.assert_allclose(count, GOLDEN[f"{key}_weight_sum"])
+    if f"{key}_grad_logits" in GOLDEN.files:
+        np.testing.assert_allclose(gradient, GOLDEN[f"{key}_grad_logits"], atol=1e-5)
+
+
+def _table(*rows):
+    table = np.zeros((1, 6, 5), np.int32)
+    table[..., losses.ONSET] = examples.UNUSED
+    for i, row in enumerate(rows):
+        table[0, i] = row
+    return jnp.asarray(table)
+
+
+def test_note_activity_by_hand():
+    """One note inside, one from before, one drum, one beyond the end, one pitch no piano has."""
+    table = _table((2, 4, 60, 3, 0), (-5, 1, 64, 0, 0), (3, 3, 38, 0, 1), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0))
+    activity = losses.note_activity(table, 8)
+    assert np.argwhere(activity["onset"][0]).tolist() == [[2, 60 - 21]]
+    assert np.argwhere(activity["family"][0]).tolist() == [[2, 60 - 21, 3]]
+    assert np.argwhere(activity["drum"][0]).tolist() == [[3, 38]]
+    assert np.argwhere(activity["frame"][0]).tolist() == [[0, 64 - 21], [2, 60 - 21], [3, 60 - 21]]
+
+
+def test_a_note_shorter_than_a_position_still_sounds_in_one():
+    """Its onset and offset fall into the same position."""
+    activity = losses.note_activity(_table((2, 2, 60, 0, 0)), 8)
+    assert np.argwhere(activity["frame"][0]).tolist() == [[2, 39]]
+
+
+def test_auxiliary_loss_prefers_the_right_notes():
+    """Logits that say what the table says cost less than those that say nothing."""
+    table = _table((2, 4, 60, 3, 0))
+    activity = losses.note_activity(table, 8)
+    right = {name: 8.0 * value - 4.0 for name, value in activity.items()}
+    silent = {name: jnp.full_like(value, -4.0) for name, value in activity.items()}
+    assert losses.auxiliary_loss(right, table) < losses.auxiliary_loss(silent, table)
