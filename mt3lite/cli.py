@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import mt3lite
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.command == "transcribe":
         _check_transcribe(parser, arguments)
+    _quieten_libraries()
     try:
         code = importlib.import_module(f"mt3lite.commands.{arguments.command}").run(arguments)
         sys.stdout.flush()  # here, so that a reader who has gone is noticed here
@@ -44,6 +46,12 @@ def main(argv: list[str] | None = None) -> int:
         # What is still in the buffer must go somewhere when the interpreter flushes it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _quieten_libraries() -> None:
+    """Keep what note-seq loads from writing between our lines: nothing of it is of use here."""
+    os.environ.pop("CI", None)  # where it is set, pyfluidsynth prints to standard output
+    warnings.filterwarnings("ignore", "Couldn't find ff", RuntimeWarning)  # pydub, where ffmpeg is not installed
 
 
 def _parser() -> argparse.ArgumentParser:
