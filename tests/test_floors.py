@@ -37,12 +37,18 @@ FLOORS = (
         "commands.sonify",
         "commands.transcribe",
         "commands.evaluate",
-        "commands.data",
+        "commands.data_synthesize",
         "commands.train",
+        "arguments.types",
+        "arguments.transcribe",
+        "arguments.evaluate",
+        "arguments.train",
+        "arguments.data",
         "cli",
         "__main__",
     ),
 )
+SUBPACKAGES = ("training", "adapters", "commands", "arguments")
 PLACE = {module: (floor, place) for floor, names in enumerate(FLOORS) for place, module in enumerate(names)}
 
 # Import names of libraries that come with extras, each by the extra; the core never loads them by itself.
@@ -124,7 +130,7 @@ def test_a_module_imports_only_from_below(path):
     if module == "__init__":
         pytest.skip("the package itself names everything; tests/test_imports.py holds that it loads nothing")
     for other in imported_modules(path):
-        if other in ("training", "commands"):
+        if other in SUBPACKAGES:
             continue  # the empty subpackage itself, on the way to one of its modules
         assert place_of(other) < place_of(module) or other.split(".")[0] == module.split(".")[0] == "adapters", (
             f"{module} imports {other}, which is not below it"
@@ -154,7 +160,5 @@ def test_all_is_everything():
 
 
 def test_every_module_has_a_place():
-    missing = [
-        name for name in map(module_name, sources()) if name not in ("__init__", "training", "adapters", "commands")
-    ]
+    missing = [name for name in map(module_name, sources()) if name not in ("__init__", *SUBPACKAGES)]
     assert [name for name in missing if name not in PLACE and not name.startswith("adapters.")] == []

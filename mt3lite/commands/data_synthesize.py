@@ -1,4 +1,4 @@
-"""``mt3lite data``: make dataset folders."""
+"""``mt3lite data synthesize``: a dataset folder of made-up pieces."""
 
 import argparse
 from pathlib import Path
