@@ -323,7 +323,14 @@ def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache
     first, second = write_noise(tmp_path / "1.wav"), write_noise(tmp_path / "2.wav", 600.0)
     command = [sys.executable, "-m", "mt3lite", "transcribe", first, second, "--model", tiny_folder]
     environment = {**os.environ, "CI": "true"}  # makes pyfluidsynth print, unless we see to it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells start background jobs deaf to it
+    )
     assert process.stdout.readline().startswith(f"{first} -> ")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
