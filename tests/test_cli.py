@@ -321,16 +321,12 @@ def test_evaluate(run, tmp_path):
 
 def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache, tmp_path):
     first, second = write_noise(tmp_path / "1.wav"), write_noise(tmp_path / "2.wav", 600.0)
-    command = [sys.executable, "-m", "mt3lite", "transcribe", first, second, "--model", tiny_folder]
+    # A shell's background jobs inherit deaf ears for SIGINT.
+    hear = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{hear}; from mt3lite import cli; sys.exit(cli.main())"
+    command = [sys.executable, "-c", program, "transcribe", first, second, "--model", tiny_folder]
     environment = {**os.environ, "CI": "true"}  # makes pyfluidsynth print, unless we see to it
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells start background jobs deaf to it
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout.readline().startswith(f"{first} -> ")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
