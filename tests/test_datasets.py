@@ -1,7 +1,10 @@
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
+from mt3lite import notes
 from mt3lite.errors import InputError
 from mt3lite.training import datasets
 
@@ -33,12 +36,48 @@ def test_written_manifest_reads_back(folder):
             duration_seconds=2.5,
             license="CC0-1.0",
             source="Bärenreiter",
-            stems=(datasets.Stem(folder / "b-bass.flac", folder / "b-bass.mid"),),
+            stems=(
+                datasets.Stem(folder / "b-bass.flac", folder / "b-bass.mid", program=33),
+                datasets.Stem(folder / "b.flac", is_drum=True),
+            ),
         ),
+        datasets.Track("c", "test", None, folder / "b.mid", stems=(datasets.Stem(folder / "b-bass.flac"),)),
     ]
     datasets.write_manifest(tracks, folder)
     assert datasets.read_manifest(folder) == tracks
     assert datasets.read_manifest(folder / "manifest.jsonl") == tracks
+
+
+def test_a_line_of_the_documented_form_is_understood(folder):
+    stems = [{"audio": "b-bass.flac", "midi": "b-bass.mid", "program": 33}, {"audio": "b.flac", "is_drum": True}]
+    path = write_lines(folder, {**A, "duration": 2.5, "license": "CC0-1.0", "source": "me", "stems": stems})
+    (track,) = datasets.read_manifest(path)
+    assert (track.duration_seconds, track.license, track.source) == (2.5, "CC0-1.0", "me")
+    bass, kit = track.stems
+    assert bass == datasets.Stem(folder / "b-bass.flac", folder / "b-bass.mid", 33, False)
+    assert kit == datasets.Stem(folder / "b.flac", None, 0, True)
+    assert track.recordings == (folder / "a.wav",)
+
+
+def test_without_audio_the_stems_are_the_recording(tmp_path):
+    for name, level, length in (("x.wav", 0.25, 40), ("y.wav", 0.5, 60)):
+        soundfile.write(tmp_path / name, np.full(length, level, np.float32), 16000)
+    stems = (datasets.Stem(tmp_path / "x.wav"), datasets.Stem(tmp_path / "y.wav", program=33))
+    track = datasets.Track("a", "train", None, tmp_path / "a.mid", stems=stems)
+    assert track.recordings == (tmp_path / "x.wav", tmp_path / "y.wav")
+    samples = datasets.load_samples(track, 16000)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, [0.75] * 40 + [0.5] * 20, atol=1e-3)
+
+
+def test_notes_of_a_stem_have_its_instrument_whatever_the_file_says(tmp_path):
+    notes.write_midi(notes.from_rows([(0.0, 1.0, 40, 90, 38, False)]), tmp_path / "s.mid")
+    played = datasets.stem_notes(datasets.Stem(tmp_path / "s.wav", tmp_path / "s.mid", program=33))
+    assert played[["pitch", "program", "is_drum"]].tolist() == [(40, 33, False)]
+    played = datasets.stem_notes(datasets.Stem(tmp_path / "s.wav", tmp_path / "s.mid", is_drum=True))
+    assert played[["pitch", "program", "is_drum"]].tolist() == [(40, 0, True)]
+    with pytest.raises(InputError, match="s.wav: this stem has no MIDI file"):
+        datasets.stem_notes(datasets.Stem(tmp_path / "s.wav"))
 
 
 def test_written_paths_are_relative_so_the_folder_can_move(folder, tmp_path_factory):
@@ -86,18 +125,33 @@ def test_many_faults_are_cut_short(folder):
         ({"id": 7}, "'id' must be text, not 7"),
         ({"audio": None}, "'audio' must be text"),
         ({"license": 1}, "'license' must be text"),
-        ({"duration_seconds": -1}, "'duration_seconds' must be a number above 0, not -1"),
-        ({"duration_seconds": float("nan")}, "'duration_seconds' must be a number above 0, not nan"),
-        ({"duration_seconds": True}, "'duration_seconds' must be a number above 0, not True"),
-        ({"stems": {"audio": "a"}}, "'stems' must be a list of objects"),
-        ({"stems": [{"audio": "a.wav"}]}, "'stems' must be a list of objects"),
-        ({"stems": [{"audio": "a.wav", "midi": "lost.mid"}]}, "no such file: .*lost.mid"),
+        ({"duration": -1}, "'duration' must be a number of seconds above 0, not -1"),
+        ({"duration": float("nan")}, "'duration' must be a number of seconds above 0, not nan"),
+        ({"duration": True}, "'duration' must be a number of seconds above 0, not True"),
+        ({"duration": None}, "'duration' must be a number of seconds above 0, not None"),
+        ({"duration_seconds": 2.0}, "unknown key 'duration_seconds'"),
+        ({"stems": {"audio": "a"}}, "'stems' must be a list, not "),
+        ({"stems": ["a.wav"]}, "stem 1: an object is wanted, not 'a.wav'"),
+        ({"stems": [{"audio": "a.wav"}]}, "stem 1: 'program' must be a General MIDI program, 0 to 127, not None"),
+        ({"stems": [{"audio": "a.wav", "program": 128}]}, "stem 1: 'program' must be .* not 128"),
+        ({"stems": [{"audio": "a.wav", "program": True}]}, "stem 1: 'program' must be .* not True"),
+        ({"stems": [{"audio": "a.wav", "program": 0, "gain": 1}]}, "stem 1: unknown key 'gain'"),
+        ({"stems": [{"audio": "a.wav", "is_drum": 1}]}, "stem 1: 'is_drum' must be true or false, not 1"),
+        ({"stems": [{"program": 0}]}, "stem 1: 'audio' must be text, not None"),
+        ({"stems": [{"audio": "a.wav", "midi": "lost.mid", "program": 0}]}, "no such file: .*lost.mid"),
         ({"audio": "."}, "no such file"),
     ],
 )
 def test_faulty_value(folder, change, message):
     with pytest.raises(InputError, match=f"line 1: {message}"):
         datasets.read_manifest(write_lines(folder, {**A, **change}))
+
+
+@pytest.mark.parametrize("stems", [{}, {"stems": []}])
+def test_a_track_needs_audio_or_stems(folder, stems):
+    entry = {key: value for key, value in A.items() if key != "audio"} | stems
+    with pytest.raises(InputError, match="line 1: missing key 'audio'; only a track with 'stems' can do without"):
+        datasets.read_manifest(write_lines(folder, entry))
 
 
 def test_missing_manifest(tmp_path):

@@ -2,26 +2,33 @@
 
 A line of the manifest is one JSON object:
 
-    {"id": "a-0001", "split": "train", "audio": "train/0001.wav", "midi": "train/0001.mid", "duration_seconds": 61.5,
-     "license": "CC0", "source": "lieder/lc123.mid", "stems": [{"audio": "...", "midi": "..."}]}
+    {"id": "a-0001", "split": "train", "audio": "train/0001.wav", "midi": "train/0001.mid", "duration": 61.5,
+     "license": "CC0-1.0", "source": "lieder/lc123.mid",
+     "stems": [{"audio": "train/0001/bass.wav", "midi": "train/0001/bass.mid", "program": 32},
+               {"audio": "train/0001/kit.wav", "is_drum": true}]}
 
-``id``, ``split``, ``audio`` and ``midi`` are needed, the others may be missing. Paths are relative to the manifest's
-folder or absolute; stems are recordings of single parts of the same piece, in step with it.
+``id``, ``split``, ``midi`` and either ``audio`` or ``stems`` are needed, the others may be missing. Paths are relative
+to the manifest's folder or absolute, ``duration`` is in seconds. Stems are recordings of single parts of the same
+piece, in step with it; a track without ``audio`` sounds as the sum of its stems.
 """
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mt3lite import files
+import numpy as np
+
+from mt3lite import audio, files, instruments, notes
 from mt3lite.errors import InputError
 
 MANIFEST_NAME = "manifest.jsonl"
 SPLITS = ("train", "validation", "test")
-_NEEDED_KEYS = ("id", "split", "audio", "midi")
-_KEYS = (*_NEEDED_KEYS, "duration_seconds", "license", "source", "stems")
+_NEEDED_KEYS = ("id", "split", "midi")
+_TEXT_KEYS = (*_NEEDED_KEYS, "audio", "license", "source")
+_KEYS = ("id", "split", "audio", "midi", "duration", "license", "source", "stems")
+_STEM_KEYS = ("audio", "midi", "program", "is_drum")
 _MOST_FAULTS_TOLD = 20
 
 
@@ -30,7 +37,9 @@ class Stem:
     """One part of a track alone."""
 
     audio: Path
-    midi: Path
+    midi: Path | None = None  # None: its notes are not told apart from the track's
+    program: int = 0  # General MIDI program of all its notes, whatever the MIDI file says; 0 for drums
+    is_drum: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,16 +48,53 @@ class Track:
 
     id: str  # unique in the manifest
     split: str  # one of SPLITS
-    audio: Path
+    audio: Path | None  # None: the recording is the sum of the stems, see `recordings`
     midi: Path
     duration_seconds: float | None = None  # of the audio; None: not stated
     license: str = ""  # of the recording and the notes; "": not stated
     source: str = ""  # where the piece comes from, in words
     stems: tuple[Stem, ...] = ()
 
+    @property
+    def recordings(self) -> tuple[Path, ...]:
+        """The files whose sum is the track's sound: `audio` alone, or where there is none, all stems."""
+        return (self.audio,) if self.audio else tuple(stem.audio for stem in self.stems)
+
+
+def stem_notes(stem: Stem) -> np.ndarray:
+    """Read the notes of a stem, pedal applied, all with the program and the drum flag of the stem; sorted by onset.
+
+    Raises:
+        InputError: the stem has no MIDI file, or not a readable one.
+    """
+    if stem.midi is None:
+        raise InputError(f"{stem.audio}: this stem has no MIDI file in the manifest")
+    played = notes.read_midi(stem.midi)
+    played["program"], played["is_drum"] = stem.program, stem.is_drum
+    return played
+
+
+def load_samples(track: Track, sample_rate: int) -> np.ndarray:
+    """Return the whole sound of a track: float32 [num_samples], mono, as long as the longest of its `recordings`.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    parts = [audio.load(path, sample_rate) for path in track.recordings]
+    samples = np.zeros(max(map(len, parts)), np.float32)
+    for part in parts:
+        samples[: len(part)] += part
+    return samples
+
+
+def manifest_path(path: str | Path) -> Path:
+    """Return the manifest that `path` means: itself, or ``manifest.jsonl`` in it where it is a folder."""
+    path = Path(path)
+    return path / MANIFEST_NAME if path.is_dir() else path
+
 
 def read_manifest(path: str | Path) -> list[Track]:
-    """Read a manifest and check all of it.
+    """Read a manifest and check its lines; what the named files hold is for `checks` to say.
 
     Args:
         path: the manifest or the folder that holds ``manifest.jsonl``.
@@ -59,16 +105,19 @@ def read_manifest(path: str | Path) -> list[Track]:
     Raises:
         InputError: no such manifest, no track in it, or faults in its lines: all are told together, by line.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / MANIFEST_NAME
+    return list(read_lines(path).values())
+
+
+def read_lines(path: str | Path) -> dict[int, Track]:
+    """Read a manifest as `read_manifest` does; return the tracks by the number of their line, counted from 1."""
+    path = manifest_path(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such manifest; a dataset folder holds a {MANIFEST_NAME}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
-    tracks, faults, first_line = [], [], {}
+    tracks, faults, first_line = {}, [], {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -76,13 +125,19 @@ def read_manifest(path: str | Path) -> list[Track]:
         if track is not None and first_line.setdefault(track.id, number) != number:
             line_faults.append(f"id {track.id!r} is already that of line {first_line[track.id]}")
         faults += [f"line {number}: {fault}" for fault in line_faults]
-        tracks.append(track)
-    if faults:
-        more = f"\n  and {len(faults) - _MOST_FAULTS_TOLD} more" if len(faults) > _MOST_FAULTS_TOLD else ""
-        raise InputError(f"{path}: {len(faults)} faults\n  " + "\n  ".join(faults[:_MOST_FAULTS_TOLD]) + more)
+        tracks[number] = track
+    refuse(path, faults)
     if not tracks:
         raise InputError(f"{path}: the manifest names no track")
     return tracks
+
+
+def refuse(path: Path, faults: Sequence[str]) -> None:
+    """Raise ``InputError`` for the faults of a file, all together, unless there are none."""
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        more = f"\n  and {len(faults) - _MOST_FAULTS_TOLD} more" if len(faults) > _MOST_FAULTS_TOLD else ""
+        raise InputError(f"{path}: {count}\n  " + "\n  ".join(faults[:_MOST_FAULTS_TOLD]) + more)
 
 
 def of_split(tracks: Iterable[Track], split: str) -> list[Track]:
@@ -108,32 +163,59 @@ def _parse_line(line: str, folder: Path) -> tuple[Track | None, list[str]]:
     faults = _key_faults(entry)
     if faults:
         return None, faults
-    stems = tuple(Stem(folder / stem["audio"], folder / stem["midi"]) for stem in entry.get("stems", []))
-    track = Track(**{**entry, "audio": folder / entry["audio"], "midi": folder / entry["midi"], "stems": stems})
-    named = [track.audio, track.midi, *(p for stem in stems for p in (stem.audio, stem.midi))]
-    return track, [f"no such file: {p}" for p in named if not p.is_file()]
+    stems = tuple(
+        Stem(folder / stem["audio"], folder / stem["midi"] if "midi" in stem else None, *_instrument(stem))
+        for stem in entry.get("stems", [])
+    )
+    recording = folder / entry["audio"] if "audio" in entry else None
+    rest = {key: entry[key] for key in ("id", "split", "license", "source") if key in entry}
+    track = Track(
+        audio=recording, midi=folder / entry["midi"], duration_seconds=entry.get("duration"), stems=stems, **rest
+    )
+    named = [recording, track.midi, *(path for stem in stems for path in (stem.audio, stem.midi))]
+    return track, [f"no such file: {path}" for path in named if path and not path.is_file()]
 
 
 def _key_faults(entry: dict) -> list[str]:
     faults = [f"missing key {key!r}" for key in _NEEDED_KEYS if key not in entry]
+    if "audio" not in entry and not entry.get("stems"):
+        faults.append("missing key 'audio'; only a track with 'stems' can do without")
     faults += [f"unknown key {key!r}; known ones: {', '.join(_KEYS)}" for key in entry if key not in _KEYS]
-    for key in (*_NEEDED_KEYS, "license", "source"):
-        if key in entry and not (isinstance(entry[key], str) and (entry[key] or key not in _NEEDED_KEYS)):
+    for key in _TEXT_KEYS:
+        may_be_empty = key in ("license", "source")
+        if key in entry and not (isinstance(entry[key], str) and (entry[key] or may_be_empty)):
             faults.append(f"{key!r} must be text, not {entry[key]!r}")
     if isinstance(entry.get("split"), str) and entry["split"] not in SPLITS:
         faults.append(f"split {entry['split']!r} is none of {', '.join(SPLITS)}")
-    duration = entry.get("duration_seconds", 1.0)
+    duration = entry.get("duration", 1.0)
     number = isinstance(duration, int | float) and not isinstance(duration, bool)
-    if duration is not None and not (number and math.isfinite(duration) and duration > 0):
-        faults.append(f"'duration_seconds' must be a number above 0, not {duration!r}")
+    if not (number and math.isfinite(duration) and duration > 0):
+        faults.append(f"'duration' must be a number of seconds above 0, not {duration!r}")
     stems = entry.get("stems", [])
-    if not isinstance(stems, list) or not all(_is_stem(stem) for stem in stems):
-        faults.append("'stems' must be a list of objects with the keys 'audio' and 'midi'")
+    if not isinstance(stems, list):
+        return [*faults, f"'stems' must be a list, not {stems!r}"]
+    return faults + [f"stem {number}: {fault}" for number, stem in enumerate(stems, 1) for fault in _stem_faults(stem)]
+
+
+def _stem_faults(stem: object) -> list[str]:
+    if not isinstance(stem, dict):
+        return [f"an object is wanted, not {stem!r}"]
+    faults = [f"unknown key {key!r}; known ones: {', '.join(_STEM_KEYS)}" for key in stem if key not in _STEM_KEYS]
+    for key in ("audio", "midi"):
+        if (key == "audio" or key in stem) and not (isinstance(stem.get(key), str) and stem[key]):
+            faults.append(f"{key!r} must be text, not {stem.get(key)!r}")
+    if not isinstance(stem.get("is_drum", False), bool):
+        faults.append(f"'is_drum' must be true or false, not {stem['is_drum']!r}")
+    program = stem.get("program", 0 if stem.get("is_drum") else None)
+    if type(program) is not int or not 0 <= program < instruments.NUM_PROGRAMS:
+        faults.append(f"'program' must be a General MIDI program, 0 to 127, not {program!r}")
     return faults
 
 
-def _is_stem(stem: object) -> bool:
-    return isinstance(stem, dict) and set(stem) == {"audio", "midi"} and all(isinstance(p, str) for p in stem.values())
+def _instrument(stem: dict) -> tuple[int, bool]:
+    """Return the program and the drum flag of a stem's entry."""
+    is_drum = stem.get("is_drum", False)
+    return (0 if is_drum else stem["program"]), is_drum
 
 
 def write_manifest(tracks: Iterable[Track], path: str | Path) -> None:
@@ -146,9 +228,7 @@ def write_manifest(tracks: Iterable[Track], path: str | Path) -> None:
     Raises:
         InputError: the folder is missing or cannot be written to.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / MANIFEST_NAME
+    path = manifest_path(path)
     text = "".join(to_line(track, path.parent) for track in tracks)
     with files.atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -160,10 +240,16 @@ def to_line(track: Track, folder: Path) -> str:
     def relative(path: Path) -> str:
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
-    entry: dict = {"id": track.id, "split": track.split, "audio": relative(track.audio), "midi": relative(track.midi)}
+    entry: dict = {"id": track.id, "split": track.split}
+    if track.audio:
+        entry["audio"] = relative(track.audio)
+    entry["midi"] = relative(track.midi)
     if track.duration_seconds is not None:
-        entry["duration_seconds"] = track.duration_seconds
+        entry["duration"] = track.duration_seconds
     entry |= {key: value for key, value in (("license", track.license), ("source", track.source)) if value}
-    if track.stems:
-        entry["stems"] = [{"audio": relative(stem.audio), "midi": relative(stem.midi)} for stem in track.stems]
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    stems = []
+    for stem in track.stems:
+        midi = {"midi": relative(stem.midi)} if stem.midi else {}
+        instrument = {"is_drum": True} if stem.is_drum else {"program": stem.program}
+        stems.append({"audio": relative(stem.audio), **midi, **instrument})
+    return json.dumps(entry | ({"stems": stems} if stems else {}), ensure_ascii=False) + "\n"

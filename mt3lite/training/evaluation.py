@@ -38,7 +38,8 @@ def evaluate(
     """
     scores = []
     for track in tracks:
-        transcription = transcriber.transcribe(track.audio)
+        rate = transcriber.model.config.spectrogram.sample_rate
+        transcription = transcriber.transcribe(track.audio or datasets.load_samples(track, rate))
         reference = notes.read_midi(track.midi)
         score = TrackScore(
             id=track.id,

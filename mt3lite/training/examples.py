@@ -6,12 +6,14 @@ samples and all their notes. Only then come tokens (`codec.encode`) and the tabl
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.signal
 import soundfile
+import soxr
 
 from mt3lite import codec, instruments, notes, segments
 from mt3lite.config import Config
@@ -21,6 +23,7 @@ from mt3lite.vocabulary import Vocabulary
 
 MAX_NOTES = 384  # rows of an example's note table; the auxiliary heads are not told of more
 UNUSED = -(10**9)  # onset of an unused row
+_RESAMPLING_MARGIN = 512  # samples read on either side; soxr's filter reaches less far
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +57,39 @@ def track_notes(midi_path: Path) -> np.ndarray:
 def read_span(path: Path, start: int, stop: int, sample_rate: int) -> np.ndarray:
     """Read samples [start, stop) of a WAV or FLAC file, zeros where there are none: float32 [stop - start], mono.
 
+    Nothing but the span is decoded. A file of another rate is converted by soxr at its "HQ" quality, with enough around
+    the span that the samples are those of the whole file's conversion.
+
+    Args:
+        path: the file.
+        start: first sample, counted at `sample_rate`; may lie before the recording.
+        stop: behind the last sample.
+        sample_rate: of the samples wanted, Hz.
+
     Raises:
-        InputError: the file cannot be read or has another sample rate.
+        InputError: the file cannot be read.
     """
     try:
         with soundfile.SoundFile(path) as file:
-            if file.samplerate != sample_rate:
-                raise InputError(f"{path}: {file.samplerate} Hz; training audio must have {sample_rate} Hz")
-            first = max(start, 0)
-            file.seek(min(first, file.frames))
-            found = file.read(max(0, stop - first), dtype="float32", always_2d=True).mean(axis=1)
+            if file.samplerate == sample_rate:
+                return _read_frames(file, start, stop)
+            # Both ends where a sample of the file and one of the result fall together.
+            common = math.gcd(file.samplerate, sample_rate)
+            result_step, file_step = sample_rate // common, file.samplerate // common
+            first = (start - _RESAMPLING_MARGIN) // result_step
+            last = -((-stop - _RESAMPLING_MARGIN) // result_step)
+            around = _read_frames(file, first * file_step, last * file_step)
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
+    samples = soxr.resample(around, file_step, result_step, quality="HQ")
+    return samples[start - first * result_step : stop - first * result_step]
+
+
+def _read_frames(file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray:
+    """Return samples [start, stop) of an open file at its own rate, zeros where there are none: float32, mono."""
+    first = max(start, 0)
+    file.seek(min(first, file.frames))
+    found = file.read(max(0, stop - first), dtype="float32", always_2d=True).mean(axis=1)
     samples = np.zeros(stop - start, np.float32)
     samples[first - start : first - start + len(found)] = found
     return samples
@@ -75,9 +99,12 @@ def crop(track: datasets.Track, config: Config, rng: np.random.Generator) -> tup
     """Cut a random segment out of a track: samples float32 [span], and its notes relative to the segment's start."""
     rate = config.spectrogram.sample_rate
     start, stop = segments.sample_span(0, config.spectrogram, config.segments)
-    length = soundfile.info(track.audio).frames if track.duration_seconds is None else track.duration_seconds * rate
-    at = int(rng.integers(0, max(1, int(length) - config.segments.num_frames * config.spectrogram.hop_samples)))
-    samples = read_span(track.audio, at + start, at + stop, rate)
+    seconds = track.duration_seconds
+    if seconds is None:
+        seconds = min(soundfile.info(path).duration for path in track.recordings)
+    length = int(seconds * rate) - config.segments.num_frames * config.spectrogram.hop_samples
+    at = int(rng.integers(0, max(1, length)))
+    samples = sum(read_span(path, at + start, at + stop, rate) for path in track.recordings)
     # Notes that begin in the context behind the segment stay for the auxiliary heads; `codec.encode` leaves them out.
     return samples, notes.crop(track_notes(track.midi), at / rate, (at + stop) / rate)
 
