@@ -11,7 +11,7 @@ import time
 import warnings
 
 import mt3lite
-from mt3lite.arguments import data, evaluate, train, transcribe
+from mt3lite.arguments import convert, data, evaluate, train, transcribe
 from mt3lite.errors import InputError
 
 STARTED = time.perf_counter()  # so that a command can tell what its imports took
@@ -63,6 +63,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(started=STARTED, check=lambda _: None)
     parser.add_argument("--version", action="version", version=f"mt3lite {mt3lite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (transcribe, evaluate, train, data):
+    for module in (transcribe, evaluate, train, data, convert):
         module.add(commands)
     return parser

@@ -171,7 +171,9 @@ def _own(name: str, **network_sizes) -> Config:
     return Config(name, frames, cut, word_config, codec.CodecConfig(granularity="midi_class"), net)
 
 
-def _ancestor(name: str, *, num_frames: int, num_velocity_bins: int, events: str, granularity: str) -> Config:
+def _ancestor(
+    name: str, *, num_frames: int, num_velocity_bins: int, events: str, granularity: str, **network_sizes
+) -> Config:
     """Build a preset of magenta/mt3 (its `gin` files of those names), down to its faults: `compatibility="mt3"`."""
     word_config = vocabulary.VocabularyConfig(num_velocity_bins=num_velocity_bins)
     return Config(
@@ -180,7 +182,7 @@ def _ancestor(name: str, *, num_frames: int, num_velocity_bins: int, events: str
         segments.SegmentConfig(num_frames=num_frames),
         word_config,
         codec.CodecConfig(events=events, granularity=granularity, compatibility="mt3"),
-        network.NetworkConfig(vocab_size=vocabulary.Vocabulary(word_config).num_embeddings),
+        network.NetworkConfig(vocab_size=vocabulary.Vocabulary(word_config).num_embeddings, **network_sizes),
     )
 
 
@@ -214,6 +216,19 @@ PRESETS = {
         ),
         _ancestor("mt3", num_frames=256, num_velocity_bins=1, events="notes_with_ties", granularity="full"),
         _ancestor("ismir2021", num_frames=512, num_velocity_bins=127, events="notes", granularity="flat"),
+        # The larger network of Gardner et al.'s later runs; its small one has the settings of mt3.
+        _ancestor(
+            "ismir2022_base",
+            num_frames=256,
+            num_velocity_bins=1,
+            events="notes_with_ties",
+            granularity="full",
+            emb_dim=768,
+            num_heads=12,
+            num_encoder_layers=12,
+            num_decoder_layers=12,
+            mlp_dim=2048,
+        ),
     )
 }
 
