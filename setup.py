@@ -9,7 +9,14 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mt3lite" / "__init__.py").read_text(encoding="utf-8")).group(1)
 
 EXTRAS = {
-    "train": ["optax>=0.2.4", "orbax-checkpoint>=0.11", "tensorstore>=0.1.60", "pretty_midi>=0.2.10"],
+    "train": [
+        "absl-py>=2",
+        "grain>=0.2.12",
+        "optax>=0.2.4",
+        "orbax-checkpoint>=0.11",
+        "tensorstore>=0.1.60",
+        "pretty_midi>=0.2.10",
+    ],
     "seqio": ["seqio>=0.0.20", "tensorflow>=2.19"],
     "synth": ["pyfluidsynth>=1.3.4"],  # and the system library libfluidsynth3, with a soundfont
     "plot": ["matplotlib>=3.8"],

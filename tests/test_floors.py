@@ -59,6 +59,7 @@ OPTIONAL = {
     "fluidsynth": "synth",
     "optax": "train",
     "orbax": "train",
+    "absl": "train",
     "grain": "train",
     "pretty_midi": "train",
     "tensorstore": "train",
@@ -66,7 +67,7 @@ OPTIONAL = {
     "tensorflow": "seqio",
 }
 ONLY_IN_ADAPTERS = {"tensorflow", "tensorflow_datasets", "seqio", "t5x", "gin"}
-DISTRIBUTIONS = {"fluidsynth": "pyfluidsynth", "note_seq": "note-seq", "orbax": "orbax-checkpoint"}
+DISTRIBUTIONS = {"absl": "absl-py", "fluidsynth": "pyfluidsynth", "note_seq": "note-seq", "orbax": "orbax-checkpoint"}
 
 
 def sources() -> list[Path]:

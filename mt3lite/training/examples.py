@@ -24,6 +24,7 @@ from mt3lite.vocabulary import Vocabulary
 MAX_NOTES = 384  # rows of an example's note table; the auxiliary heads are not told of more
 UNUSED = -(10**9)  # onset of an unused row
 _RESAMPLING_MARGIN = 512  # samples read on either side; soxr's filter reaches less far
+MOST_DRAWS = 100  # for one example; so many too long ones in a row are no chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Example:
     samples: np.ndarray  # float32 [num_samples]: what `segments.sample_span` asks for one segment
     tokens: np.ndarray  # int32 [num_tokens], EOS at the end
     notes: np.ndarray  # int32 [MAX_NOTES, 5]: the columns of `losses`, in encoder positions
+    dropped: int = 0  # examples drawn in its place before, whose targets were too long
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -80,7 +82,8 @@ def read_span(path: Path, start: int, stop: int, sample_rate: int) -> np.ndarray
             last = -((-stop - _RESAMPLING_MARGIN) // result_step)
             around = _read_frames(file, first * file_step, last * file_step)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
+        reason = error.error_string.rstrip(". ") if path.is_file() else "there is no such file"
+        raise InputError(f"{path}: cannot be read as audio: {reason}") from error
     samples = soxr.resample(around, file_step, result_step, quality="HQ")
     return samples[start - first * result_step : stop - first * result_step]
 
@@ -191,3 +194,37 @@ def make(
     if augmentation is not None:
         samples = augment(samples, config.spectrogram.sample_rate, augmentation, rng)
     return Example(samples, tokens, note_table(played, config))
+
+
+def at(
+    index: int,
+    tracks: Sequence[datasets.Track],
+    config: Config,
+    augmentation: AugmentConfig | None,
+    *,
+    seed: int,
+) -> Example:
+    """Make number `index` of the examples of a seed, which depends on nothing but the arguments.
+
+    Too long a target is dropped and counted, and another example drawn with what follows in the same random stream. A
+    plain loop, Grain and seqio all call this, and so have the same examples.
+
+    Args:
+        index: 0 or more.
+        tracks: see `make`.
+        config: see `make`.
+        augmentation: see `make`.
+        seed: 0 or more.
+
+    Raises:
+        InputError: a file of a track cannot be read, or nothing that was drawn fits into `max_tokens`.
+    """
+    rng = np.random.default_rng([seed, index])
+    for dropped in range(MOST_DRAWS):
+        example = make(tracks, config, augmentation, rng)
+        if example is not None:
+            return dataclasses.replace(example, dropped=dropped)
+    raise InputError(
+        f"example {index} of seed {seed}: the targets of {MOST_DRAWS} draws in a row have more than "
+        f"{config.segments.max_tokens} tokens; raise the config's segments.max_tokens"
+    )
