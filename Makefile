@@ -32,6 +32,6 @@ $(STAMP): setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mt3lite needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'
 	@echo "== Setting up $(VENV): mt3lite with what its demo and tests need (once, some minutes)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[train,synth,plot,dev]'
+	$(BIN)/pip install --quiet --editable '.[train,data,synth,plot,dev]'
 	@sh .ci/system-libraries
 	@touch $@

@@ -17,6 +17,7 @@ EXTRAS = {
         "tensorstore>=0.1.60",
         "pretty_midi>=0.2.10",
     ],
+    "data": ["jams>=0.3.4", "pyyaml>=6"],  # importers of GuitarSet, and of Slakh2100
     "seqio": ["seqio>=0.0.20", "tensorflow>=2.19"],
     "synth": ["pyfluidsynth>=1.3.4"],  # and the system library libfluidsynth3, with a soundfont
     "plot": ["matplotlib>=3.8"],

@@ -23,6 +23,10 @@ FLOORS = (
         "training.arranging",
         "training.procedural",
         "training.datasets",
+        "training.checks",
+        "training.importing",
+        "training.slakh",
+        "training.importers",
         "training.synthetic",
         "training.losses",
         "training.examples",
@@ -37,6 +41,9 @@ FLOORS = (
         "commands.sonify",
         "commands.transcribe",
         "commands.evaluate",
+        "commands.progress",
+        "commands.data_import",
+        "commands.data_check",
         "commands.data_synthesize",
         "commands.train",
         "commands.convert",
@@ -63,11 +70,19 @@ OPTIONAL = {
     "grain": "train",
     "pretty_midi": "train",
     "tensorstore": "train",
+    "jams": "data",
+    "yaml": "data",
     "seqio": "seqio",
     "tensorflow": "seqio",
 }
 ONLY_IN_ADAPTERS = {"tensorflow", "tensorflow_datasets", "seqio", "t5x", "gin"}
-DISTRIBUTIONS = {"absl": "absl-py", "fluidsynth": "pyfluidsynth", "note_seq": "note-seq", "orbax": "orbax-checkpoint"}
+DISTRIBUTIONS = {
+    "absl": "absl-py",
+    "fluidsynth": "pyfluidsynth",
+    "note_seq": "note-seq",
+    "orbax": "orbax-checkpoint",
+    "yaml": "pyyaml",
+}
 
 
 def sources() -> list[Path]:

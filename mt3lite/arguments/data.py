@@ -1,16 +1,69 @@
 """Arguments of ``mt3lite data``."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from mt3lite.arguments import types
 
+SPLITS = ("train", "validation", "test")
+DATASETS = ("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "folder")
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of ``mt3lite data``."""
-    parser = commands.add_parser("data", help="make dataset folders", description="Make dataset folders.")
+    parser = commands.add_parser(
+        "data", help="make and look at dataset folders", description="Make dataset folders and look at them."
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_import(actions)
+    _add_check(actions)
     _add_synthesize(actions)
+
+
+def _add_import(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "import",
+        help="write the manifest of recordings that you have",
+        description="Write the manifest of a dataset as its publisher offers it, or of your own recordings with MIDI "
+        "files of the same name (folder). Recordings stay where they are. docs/data.md tells each dataset's layout.",
+    )
+    parser.add_argument("dataset", metavar="DATASET", choices=DATASETS, help=f"one of {', '.join(DATASETS)}")
+    parser.add_argument("path", metavar="PATH", type=Path, help="its folder")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="where manifest.jsonl and what goes with it are put (default: PATH)"
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        help="of all tracks; for folder alone (default: 80 %% train, 10 %% validation, 10 %% test, by name)",
+    )
+    parser.add_argument(
+        "--convert", action="store_true", help="write the recordings as mono FLAC of 16 kHz, too, and name these"
+    )
+    parser.add_argument("--skip-faulty", action="store_true", help="leave faulty tracks out instead of stopping")
+    parser.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
+    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+    parser.set_defaults(check=functools.partial(_check_import, parser))
+
+
+def _check_import(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit for options that do not go together."""
+    if arguments.split and arguments.dataset != "folder":
+        parser.error("--split is for folder; the other datasets come with splits")
+
+
+def _add_check(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "check",
+        help="look for faults in a dataset's files",
+        description="Read the manifest, the headers of all recordings and all MIDI files; tell all faults together.",
+    )
+    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="the manifest or its folder")
+    parser.add_argument(
+        "--sample-rate", metavar="HZ", type=types.positive, default=16000, help="of the model (default: %(default)s)"
+    )
+    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
 
 
 def _add_synthesize(actions: argparse._SubParsersAction) -> None:

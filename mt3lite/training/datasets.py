@@ -236,8 +236,10 @@ def write_manifest(tracks: Iterable[Track], path: str | Path) -> None:
 
 def to_line(track: Track, folder: Path) -> str:
     """The manifest line of a track, with its newline; what is not stated is left out."""
+    folder = folder.absolute()
 
     def relative(path: Path) -> str:
+        path = path.absolute()
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
 
     entry: dict = {"id": track.id, "split": track.split}

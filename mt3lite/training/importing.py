@@ -1,0 +1,243 @@
+"""A dataset as its publisher offers it -> a manifest that names its files.
+
+Recordings stay where they are. Where a dataset's notes are not in one MIDI file a track, the importer writes them as
+MIDI into ``midi/`` beside the manifest. On request recordings are converted into ``audio/``, also beside it.
+"""
+
+import csv
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from mt3lite import audio, files, instruments, notes
+from mt3lite.errors import InputError
+from mt3lite.training import checks, datasets
+
+VELOCITY = 100  # of notes whose annotation does not say how loud they are
+TICKS_PER_QUARTER = 5000  # of the MIDI files that are written: 0.1 ms at their 120 quarters a minute
+CONVERTED_RATE = 16000  # Hz, of all presets
+
+Notes = dict[Path, np.ndarray]  # by the MIDI file that they are to be written to
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A track as an importer finds it, its files not yet looked at."""
+
+    track: datasets.Track
+    # Reads the annotation; returns what is to be written, the track's own MIDI file among it. None: nothing is.
+    read_notes: Callable[[], Notes] | None = None
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What an importer finds in a folder."""
+
+    candidates: list[Candidate]
+    remarks: list[str] = field(default_factory=list)  # what was left aside
+    faults: list[str] = field(default_factory=list)  # of tracks that did not even become candidates
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of it."""
+
+    manifest: Path
+    report: checks.Report
+    remarks: list[str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """How candidates are worked up."""
+
+    out: Path
+    license: str
+    convert: bool
+
+
+def import_dataset(
+    find: Callable[[Path, Path], Discovery],
+    root: Path,
+    out: Path | None = None,
+    *,
+    license: str = "",
+    convert: bool = False,
+    skip_faulty: bool = False,
+    overwrite: bool = False,
+    jobs: int = 1,
+    progress: Callable[[Iterable, int], Iterable] = checks.no_progress,
+) -> Imported:
+    """Write the manifest of a dataset, after a look into all its files.
+
+    Args:
+        find: the importer: (root, out) -> what is there; raises ``InputError`` where the folder is not that dataset.
+        root: the dataset's folder.
+        out: folder for the manifest and what goes with it; made when missing. None: `root` itself.
+        license: of recordings and notes, as an SPDX identifier; "": not stated.
+        convert: write every recording as mono FLAC of 16 kHz into ``audio/`` and name that file.
+        skip_faulty: leave faulty tracks out instead of refusing the whole; they are among the remarks.
+        overwrite: replace a manifest that is there.
+        jobs: processes at work.
+        progress: wraps the loop over the tracks: (iterable, how many) -> iterable.
+
+    Raises:
+        InputError: no such folder, no such dataset in it, a manifest that is in the way, or faults of the files, all
+            told together. No manifest is written then.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}")
+    root, out = root.absolute(), (out or root).absolute()
+    manifest = out / datasets.MANIFEST_NAME
+    if manifest.exists() and not overwrite:
+        raise InputError(f"{manifest}: is there already; choose another --out, or say --overwrite")
+    found = find(root, out)
+    if not found.candidates and not found.faults:
+        raise InputError(f"{root}: no track of this dataset found")
+    out.mkdir(parents=True, exist_ok=True)
+    files.check_writable(manifest)
+    work = functools.partial(_work_up, job=_Job(out, license, convert))
+    done = list(progress(checks.in_processes(work, found.candidates, jobs), len(found.candidates)))
+
+    faults = found.faults + [f"{track.id}: {fault}" for track, findings, _ in done for fault in findings.faults]
+    if not skip_faulty:
+        datasets.refuse(root, faults)
+    good = [(track, findings) for track, findings, _ in done if not findings.faults]
+    if not good:
+        datasets.refuse(root, ["every track is faulty", *faults])
+    findings = dict(enumerate((each for _, each in good), start=1))
+    report = checks.Report({line: track for line, (track, _) in enumerate(good, 1)}, findings, CONVERTED_RATE)
+    datasets.write_manifest(report.tracks.values(), manifest)
+    dropped = sum(each[2] for each in done)
+    remarks = [f"{dropped} annotated notes have no length and are left out"] if dropped else []
+    return Imported(manifest, report, found.remarks + remarks + report.remarks + [f"left out: {f}" for f in faults])
+
+
+def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Findings, int]:
+    """Write the notes of a candidate and convert its recording where that is wanted, then look into its files.
+
+    Returns:
+        The track with its duration, what was found out, and how many notes without length were left out.
+    """
+    track, dropped = dataclasses.replace(candidate.track, license=job.license), 0
+    try:
+        missing = [path for path in _given_files(candidate) if not path.is_file()]
+        if missing:
+            return track, checks.Findings(tuple(f"no such file: {path}" for path in missing)), 0
+        for path, played in (candidate.read_notes() if candidate.read_notes else {}).items():
+            lasting = played[played["offset"] > played["onset"]]
+            dropped += len(played) - len(lasting)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_midi(lasting, path)
+        if job.convert:
+            track = dataclasses.replace(track, audio=_convert(track, job.out / "audio" / f"{track.id}.flac"))
+    except InputError as error:
+        return track, checks.Findings((str(error),)), 0
+    findings = checks.check_track(track, sample_rate=CONVERTED_RATE)
+    if findings.seconds:
+        track = dataclasses.replace(track, duration_seconds=round(findings.seconds, 4))
+    return track, findings, dropped
+
+
+def _given_files(candidate: Candidate) -> list[Path]:
+    """Return the files that must be there before anything is written."""
+    track = candidate.track
+    given = [*track.recordings, *(stem.audio for stem in track.stems)]
+    if candidate.read_notes is None:
+        given += [track.midi, *(stem.midi for stem in track.stems if stem.midi)]
+    return list(dict.fromkeys(given))
+
+
+def _convert(track: datasets.Track, path: Path) -> Path:
+    """Write a track's recording as mono FLAC of 16 kHz, 16 bits; return its path.
+
+    Raises:
+        InputError: the recording cannot be read, or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.atomic_path(path) as temporary:
+        with soundfile.SoundFile(
+            str(temporary), "w", CONVERTED_RATE, channels=1, format="FLAC", subtype="PCM_16"
+        ) as file:
+            if track.audio:
+                for block in audio.stream(track.audio, CONVERTED_RATE):
+                    file.write(block)
+            else:
+                file.write(datasets.load_samples(track, CONVERTED_RATE))
+    return path
+
+
+def write_midi(played: np.ndarray, path: str | os.PathLike) -> None:
+    """Write notes to a MIDI file so that reading it gives the same notes, to 0.05 ms.
+
+    `notes.write_midi` gives each program one MIDI track, in which a note-off ends all notes of its pitch, whosoever's
+    they are. Here notes that overlap at one pitch and program go to separate tracks.
+
+    Raises:
+        InputError: a note that `notes.validate` refuses, or the file cannot be written.
+    """
+    import note_seq
+
+    notes.validate(played)
+    played = notes.sort(played)
+    sequence = notes.to_note_sequence(played)
+    sequence.ticks_per_quarter = TICKS_PER_QUARTER
+    keys = {}  # (is_drum, program, layer) -> instrument
+    for note, layer in zip(sequence.notes, _layers(played), strict=True):
+        note.instrument = keys.setdefault((note.is_drum, note.program, layer), len(keys))
+    with files.atomic_path(path) as temporary:
+        note_seq.note_sequence_to_midi_file(sequence, os.fspath(temporary))
+
+
+def _layers(played: np.ndarray) -> list[int]:
+    """Return for each of the notes, sorted by onset, the first layer in which nothing of its kind still sounds."""
+    ends: dict[tuple, list[float]] = {}
+    layers = []
+    for onset, offset, pitch, _, program, is_drum in played.tolist():
+        mine = ends.setdefault((is_drum, program, pitch), [])
+        layer = next((index for index, end in enumerate(mine) if end <= onset), len(mine))
+        mine[layer : layer + 1] = [offset]
+        layers.append(layer)
+    return layers
+
+
+def table_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Read a CSV file with a header line.
+
+    Raises:
+        InputError: it cannot be read, or lacks one of the columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(f"{path}: has no column {', '.join(missing)}; is it the publisher's file?")
+            return list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}") from error
+
+
+def rows_to_notes(rows: Iterable[tuple], path: Path) -> np.ndarray:
+    """Return the notes of (onset, offset, pitch, program) rows, none of them drums, at one velocity; sorted.
+
+    Raises:
+        InputError: a pitch, a program or a time that is none; `path` is what it came from.
+    """
+    played = notes.from_rows((onset, offset, pitch, VELOCITY, program, False) for onset, offset, pitch, program in rows)
+    good = np.isfinite(played["onset"]) & np.isfinite(played["offset"]) & (played["onset"] >= 0)
+    good &= (played["pitch"] >= 0) & (played["pitch"] <= 127)
+    good &= (played["program"] >= 0) & (played["program"] < instruments.NUM_PROGRAMS)
+    if not good.all():
+        bad = played[int(np.argmin(good))]
+        raise InputError(
+            f"{path}: a note of pitch {bad['pitch']}, program {bad['program']}, {bad['onset']:g} to "
+            f"{bad['offset']:g} s is none"
+        )
+    return notes.sort(played)
