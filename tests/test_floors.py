@@ -29,6 +29,7 @@ FLOORS = (
         "training.importers",
         "training.synthetic",
         "training.losses",
+        "training.effects",
         "training.examples",
         "training.loader",
         "training.trainer",

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.signal
 import soundfile
 import soxr
 
 from mt3lite import codec, instruments, notes, segments
 from mt3lite.config import Config
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, losses
+from mt3lite.training import datasets, effects, losses
 from mt3lite.vocabulary import Vocabulary
 
 MAX_NOTES = 384  # rows of an example's note table; the auxiliary heads are not told of more
@@ -31,8 +30,18 @@ MOST_DRAWS = 100  # for one example; so many too long ones in a row are no chanc
 class AugmentConfig:
     """How far training examples may stray from the recordings. All are chances or ranges of uniform draws."""
 
-    mix_chance: float = 0.25  # of adding a second track
-    mix_gain_db: tuple[float, float] = (-9.0, 3.0)  # of the second track against the first
+    mix_chance: float = 0.25  # of playing several tracks at once
+    most_mixed: int = 2  # so many tracks at most
+    mix_gain_db: tuple[float, float] = (-9.0, 3.0)  # of the further tracks against the first
+    stem_chance: float = 0.5  # of hearing only some parts of a track whose stems have notes of their own
+    shift_chance: float = 0.25  # of playing all faster and higher, or slower and lower; the notes follow
+    shift_semitones: int = 3  # most, up or down; the drums keep their pitches, which are names
+    detune_semitones: float = 0.2  # beside that, up or down: the notes do not follow
+    reverb_chance: float = 0.2
+    reverb_seconds: tuple[float, float] = (0.15, 1.0)  # to 60 dB less
+    reverb_db: tuple[float, float] = (-20.0, -4.0)  # energy of the room's answer against the sound
+    low_pass_chance: float = 0.15
+    low_pass_hz: tuple[float, float] = (3000.0, 7500.0)
     level_db: tuple[float, float] = (-22.0, 3.0)  # peak of the example, dB below full scale
     equaliser_chance: float = 0.6
     equaliser_db: float = 8.0  # most boost or cut of the low and the high shelf
@@ -50,13 +59,19 @@ class Example:
     dropped: int = 0  # examples drawn in its place before, whose targets were too long
 
 
-@functools.lru_cache(maxsize=20_000)
+_KEPT_TRACKS = 4096  # whose notes are kept in memory; 1 GB if all are piano recitals of 8000 notes
+
+
+@functools.lru_cache(maxsize=_KEPT_TRACKS)
 def track_notes(midi_path: Path) -> np.ndarray:
     """Read a track's notes once, sorted by onset."""
-    return notes.sort(notes.read_midi(midi_path))
+    return notes.read_midi(midi_path)
 
 
-def read_span(path: Path, start: int, stop: int, sample_rate: int) -> np.ndarray:
+_stem_notes = functools.lru_cache(maxsize=_KEPT_TRACKS)(datasets.stem_notes)
+
+
+def read_span(path: Path, start: int, stop: int, sample_rate: int, *, speed: float = 1.0) -> np.ndarray:
     """Read samples [start, stop) of a WAV or FLAC file, zeros where there are none: float32 [stop - start], mono.
 
     Nothing but the span is decoded. A file of another rate is converted by soxr at its "HQ" quality, with enough around
@@ -64,23 +79,28 @@ def read_span(path: Path, start: int, stop: int, sample_rate: int) -> np.ndarray
 
     Args:
         path: the file.
-        start: first sample, counted at `sample_rate`; may lie before the recording.
+        start: first sample, counted at `sample_rate` and `speed`; may lie before the recording.
         stop: behind the last sample.
         sample_rate: of the samples wanted, Hz.
+        speed: how much faster, and so higher, the recording is played.
 
     Raises:
         InputError: the file cannot be read.
     """
     try:
         with soundfile.SoundFile(path) as file:
-            if file.samplerate == sample_rate:
+            if file.samplerate == sample_rate and speed == 1:
                 return _read_frames(file, start, stop)
-            # Both ends where a sample of the file and one of the result fall together.
-            common = math.gcd(file.samplerate, sample_rate)
-            result_step, file_step = sample_rate // common, file.samplerate // common
+            if speed == 1:
+                # Both ends where a sample of the file and one of the result fall together.
+                common = math.gcd(file.samplerate, sample_rate)
+                result_step, file_step = sample_rate // common, file.samplerate // common
+            else:
+                # They never do, so the result is up to half a sample off.
+                result_step, file_step = 1, file.samplerate * speed / sample_rate
             first = (start - _RESAMPLING_MARGIN) // result_step
             last = -((-stop - _RESAMPLING_MARGIN) // result_step)
-            around = _read_frames(file, first * file_step, last * file_step)
+            around = _read_frames(file, round(first * file_step), round(last * file_step))
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(". ") if path.is_file() else "there is no such file"
         raise InputError(f"{path}: cannot be read as audio: {reason}") from error
@@ -92,24 +112,65 @@ def _read_frames(file: soundfile.SoundFile, start: int, stop: int) -> np.ndarray
     """Return samples [start, stop) of an open file at its own rate, zeros where there are none: float32, mono."""
     first = max(start, 0)
     file.seek(min(first, file.frames))
-    found = file.read(max(0, stop - first), dtype="float32", always_2d=True).mean(axis=1)
+    found = file.read(max(0, stop - first), dtype="float32", always_2d=True)
+    found = found[:, 0] if file.channels == 1 else found.mean(axis=1)
     samples = np.zeros(stop - start, np.float32)
     samples[first - start : first - start + len(found)] = found
     return samples
 
 
-def crop(track: datasets.Track, config: Config, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a random segment out of a track: samples float32 [span], and its notes relative to the segment's start."""
+def crop(
+    track: datasets.Track, config: Config, rng: np.random.Generator, augmentation: AugmentConfig | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a random segment out of a track: samples float32 [span], and its notes relative to the segment's start.
+
+    With augmentation it may be of some of the track's stems only, and be played faster and higher or slower and lower.
+
+    Raises:
+        InputError: a file of the track cannot be read.
+    """
     rate = config.spectrogram.sample_rate
     start, stop = segments.sample_span(0, config.spectrogram, config.segments)
+    recordings, played, semitones, detuned = track.recordings, track_notes(track.midi), 0, 0.0
+    if augmentation is not None:
+        recordings, played = _some_parts(track, augmentation, rng)
+        semitones, detuned = _shift(played, augmentation, rng)
+    speed = 2.0 ** ((semitones + detuned) / 12)
     seconds = track.duration_seconds
     if seconds is None:
         seconds = min(soundfile.info(path).duration for path in track.recordings)
-    length = int(seconds * rate) - config.segments.num_frames * config.spectrogram.hop_samples
+    length = int(seconds / speed * rate) - config.segments.num_frames * config.spectrogram.hop_samples
     at = int(rng.integers(0, max(1, length)))
-    samples = sum(read_span(path, at + start, at + stop, rate) for path in track.recordings)
+    samples = sum(read_span(path, at + start, at + stop, rate, speed=speed) for path in recordings)
     # Notes that begin in the context behind the segment stay for the auxiliary heads; `codec.encode` leaves them out.
-    return samples, notes.crop(track_notes(track.midi), at / rate, (at + stop) / rate)
+    cropped = notes.crop(played, at * speed / rate, (at + stop) * speed / rate)
+    cropped["onset"] /= speed
+    cropped["offset"] /= speed
+    cropped["pitch"] += np.where(cropped["is_drum"], 0, semitones).astype(np.int32)
+    return samples, cropped
+
+
+def _some_parts(
+    track: datasets.Track, augmentation: AugmentConfig, rng: np.random.Generator
+) -> tuple[Sequence[Path], np.ndarray]:
+    """Return the files to hear and the notes in them: the whole track, or a random choice of its stems."""
+    stems = track.stems
+    if not stems or any(stem.midi is None for stem in stems) or rng.random() >= augmentation.stem_chance:
+        return track.recordings, track_notes(track.midi)
+    chosen = rng.random(len(stems)) < 0.5
+    chosen[rng.integers(len(stems))] = True
+    kept = [stem for stem, wanted in zip(stems, chosen, strict=True) if wanted]
+    return [stem.audio for stem in kept], notes.sort(np.concatenate([_stem_notes(stem) for stem in kept]))
+
+
+def _shift(played: np.ndarray, augmentation: AugmentConfig, rng: np.random.Generator) -> tuple[int, float]:
+    """Draw by how many semitones to shift, no note beyond MIDI's pitches, and by how much of one to detune."""
+    if rng.random() >= augmentation.shift_chance:
+        return 0, 0.0
+    pitches = played["pitch"][~played["is_drum"]]
+    semitones = int(rng.integers(-augmentation.shift_semitones, augmentation.shift_semitones + 1))
+    semitones = max(-int(pitches.min(initial=127)), min(127 - int(pitches.max(initial=0)), semitones))
+    return semitones, float(rng.uniform(-1, 1) * augmentation.detune_semitones)
 
 
 def mix(parts: Sequence[tuple[np.ndarray, np.ndarray]], gains: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,26 +179,20 @@ def mix(parts: Sequence[tuple[np.ndarray, np.ndarray]], gains: Sequence[float]) 
     return samples, notes.sort(np.concatenate([part[1] for part in parts]))
 
 
-def _shelf(samples: np.ndarray, corner_hz: float, gain_db: float, sample_rate: int) -> np.ndarray:
-    """Raise or lower what lies below a corner frequency by `gain_db`, with a first-order slope."""
-    warped = np.tan(np.pi * corner_hz / sample_rate)  # first-order Butterworth low-pass by the bilinear transform
-    b, a = np.full(2, warped / (1 + warped), np.float32), np.array([1, (warped - 1) / (warped + 1)], np.float32)
-    low = scipy.signal.lfilter(b, a, samples)
-    return samples + np.float32(10 ** (gain_db / 20) - 1) * low
-
-
 def augment(samples: np.ndarray, sample_rate: int, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Change what a note must not depend on: tone colour of the room, hiss and level."""
+    """Change what a note must not depend on: the room, its tone colour, hiss, what a codec left, and level."""
+    if rng.random() < config.reverb_chance:
+        decay_seconds, wet_db = rng.uniform(*config.reverb_seconds), rng.uniform(*config.reverb_db)
+        samples = effects.reverberate(samples, decay_seconds, wet_db, sample_rate, rng)
     if rng.random() < config.equaliser_chance:
-        samples = _shelf(samples, rng.uniform(80, 400), rng.uniform(-1, 1) * config.equaliser_db, sample_rate)
-        samples = _shelf(samples, rng.uniform(800, 4000), rng.uniform(-1, 1) * config.equaliser_db, sample_rate)
+        for corner_hz in (rng.uniform(80, 400), rng.uniform(800, 4000)):
+            samples = effects.shelf(samples, corner_hz, rng.uniform(-1, 1) * config.equaliser_db, sample_rate)
     peak = float(np.abs(samples).max(initial=1e-5))
     if rng.random() < config.noise_chance:
-        noise = rng.standard_normal(len(samples), np.float32)
-        if rng.random() < 0.5:  # rooms rumble more than they hiss
-            noise = _shelf(noise, 300.0, 20.0, sample_rate)
-            noise /= noise.std()
-        samples = samples + noise * np.float32(peak * 10 ** (rng.uniform(*config.noise_db) / 20))
+        level, rumbling = peak * 10 ** (rng.uniform(*config.noise_db) / 20), rng.random() < 0.5
+        samples = effects.add_noise(samples, level, sample_rate, rng, rumbling=rumbling)
+    if rng.random() < config.low_pass_chance:
+        samples = effects.low_pass(samples, rng.uniform(*config.low_pass_hz), sample_rate)
     level = max(peak, 1e-3)  # a silent crop is not blown up
     return (samples * np.float32(10 ** (rng.uniform(*config.level_db) / 20) / level)).astype(np.float32)
 
@@ -174,10 +229,11 @@ def make(
         The example, or None where its target is longer than `config.segments.max_tokens`.
     """
     vocabulary = Vocabulary(config.vocabulary)
-    parts, gains = [crop(tracks[rng.integers(len(tracks))], config, rng)], [1.0]
-    if augmentation is not None and rng.random() < augmentation.mix_chance:
-        parts.append(crop(tracks[rng.integers(len(tracks))], config, rng))
-        gains.append(10 ** (rng.uniform(*augmentation.mix_gain_db) / 20))
+    gains = [1.0]
+    if augmentation is not None and augmentation.most_mixed > 1 and rng.random() < augmentation.mix_chance:
+        further = rng.integers(1, augmentation.most_mixed)
+        gains += list(10 ** (rng.uniform(*augmentation.mix_gain_db, further) / 20))
+    parts = [crop(tracks[rng.integers(len(tracks))], config, rng, augmentation) for _ in gains]
     samples, played = mix(parts, gains)
     played["program"] = instruments.map_program(played["program"], config.codec.granularity)
     played = notes.trim_overlaps(played)
