@@ -62,6 +62,76 @@ def write_piano_roll(
         figure.savefig(temporary, format="png")
 
 
+def write_notes_over_spectrogram(
+    frames: np.ndarray,
+    wanted: np.ndarray,
+    path: str | os.PathLike,
+    *,
+    frame_seconds: np.ndarray,
+    bin_pitches: np.ndarray,
+    segment_seconds: float,
+    title: str,
+    granularity: str,
+) -> None:
+    """Draw the frames of one segment into a PNG file, darker where louder, and notes over them as coloured frames.
+
+    Args:
+        frames: float32 [num_frames, num_bins], log magnitudes.
+        wanted: array of ``notes.NOTE_DTYPE``, times in seconds from the segment's start. Those that begin before 0 or
+            last to the segment's end are left open there.
+        path: of the picture.
+        frame_seconds: float64 [num_frames], the middle of each frame's window, from the segment's start.
+        bin_pitches: float64 [num_bins], the centre of each bin as a MIDI number, ascending.
+        segment_seconds: length of the segment; frames before 0 and after it are its context, shown paler.
+        title: written above it.
+        granularity: how finely instruments are named, one of ``instruments.GRANULARITIES``.
+
+    Raises:
+        InputError: matplotlib is not installed, or the file cannot be written.
+    """
+    check_installed()
+    from matplotlib.figure import Figure
+
+    groups = outputs.by_instrument(wanted, granularity)
+    drums = groups.pop("Drums", wanted[:0])
+    drum_pitches = np.unique(drums["pitch"])
+    rows = [7, 0.22 * len(drum_pitches) + 0.5] if len(drum_pitches) else [7]
+    figure = Figure(figsize=(13, 1 + sum(rows)), dpi=PIXELS_PER_INCH, layout="constrained")
+    panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
+    panel = panels[0]
+
+    quiet, loud = np.percentile(frames, 30), max(float(frames.max()), float(frames.min()) + 1.0)
+    panel.pcolormesh(
+        frame_seconds, bin_pitches, frames.T, cmap="Greys", vmin=quiet, vmax=loud, shading="nearest", rasterized=True
+    )
+    for index, (name, mine) in enumerate(groups.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        offsets = np.where(mine["offset"] >= segment_seconds, 2 * frame_seconds[-1], mine["offset"])
+        label = f"{name} ({len(mine)})"
+        # Each instrument a little thinner than the last: in unison they would hide each other.
+        style = {"opacity": 0.3, "linewidth": 1.6, "half_height": 0.5 - 0.1 * (index % 4)}
+        _draw_bars(panel, mine, mine["pitch"], offsets - mine["onset"], colour, label, **style)
+    if len(drum_pitches):
+        _draw_drums(panels[1], drums, drum_pitches)
+    for each in panels:
+        for start, end in ((frame_seconds[0] - 1, 0), (segment_seconds, frame_seconds[-1] + 1)):
+            each.axvspan(start, end, facecolor="white", alpha=0.65, zorder=3)
+        for border in (0, segment_seconds):
+            each.axvline(border, color="#444444", linewidth=1, linestyle=(0, (4, 3)), zorder=4)
+        each.spines[["top", "right"]].set_visible(False)
+    panel.set_xlim(min(frame_seconds[0], 0), max(frame_seconds[-1], segment_seconds))
+    panel.set_ylim(bin_pitches[0], bin_pitches[-1])
+    octaves = [pitch for pitch in range(0, 128, 12) if bin_pitches[0] <= pitch <= bin_pitches[-1]]
+    panel.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+    panel.set_ylabel("pitch")
+    panel.set_title(title, loc="left", fontweight="bold")
+    panels[-1].set_xlabel("time in the segment (s)")
+    if groups:
+        panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    with files.atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
 def _draw_pitched(panel, groups: dict[str, np.ndarray]) -> None:
     """Draw the pitched notes, the octaves' lines and the legend."""
     for index, (name, mine) in enumerate(groups.items()):
@@ -91,14 +161,30 @@ def _draw_drums(panel, drums: np.ndarray, drum_pitches: np.ndarray) -> None:
     panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
-def _draw_bars(panel, mine: np.ndarray, rows: np.ndarray, lengths: np.ndarray, colour: str, label: str) -> None:
-    """Draw one bar per note at height `rows`, as a single collection: thousands of separate bars would take seconds."""
+def _draw_bars(
+    panel,
+    mine: np.ndarray,
+    rows: np.ndarray,
+    lengths: np.ndarray,
+    colour: str,
+    label: str,
+    *,
+    opacity: float | None = None,
+    linewidth: float = 0.4,
+    half_height: float = 0.42,
+) -> None:
+    """Draw one bar per note at height `rows`, as a single collection: thousands of separate bars would take seconds.
+
+    Opacity tells the velocity where none is given.
+    """
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
 
     left, right = mine["onset"], mine["onset"] + lengths
-    low, high = rows - 0.42, rows + 0.42
+    low, high = rows - half_height, rows + half_height
     corners = np.stack([np.stack([left, left, right, right], 1), np.stack([low, high, high, low], 1)], axis=-1)
-    opacity = 0.35 + 0.65 * mine["velocity"] / 127
-    colours = np.column_stack([np.tile(to_rgba(colour)[:3], (len(mine), 1)), opacity])
-    panel.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=colour, linewidths=0.4, label=label))
+    by_note = 0.35 + 0.65 * mine["velocity"] / 127 if opacity is None else np.full(len(mine), opacity)
+    colours = np.column_stack([np.tile(to_rgba(colour)[:3], (len(mine), 1)), by_note])
+    panel.add_collection(
+        PolyCollection(corners, facecolors=colours, edgecolors=colour, linewidths=linewidth, label=label)
+    )

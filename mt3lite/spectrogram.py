@@ -107,6 +107,14 @@ def filterbank(config: SpectrogramConfig) -> np.ndarray:
     return weights
 
 
+def bin_frequencies(config: SpectrogramConfig) -> np.ndarray:
+    """Return the frequency in Hz at which each bin's filter peaks: float64 [num_bins], ascending."""
+    if config.scale == "mel":
+        edges = np.linspace(_mel(config.min_frequency_hz), _mel(config.max_frequency_hz), config.num_bins + 2)
+        return 700.0 * np.expm1(edges[1:-1] / 1127.0)
+    return config.min_frequency_hz * 2 ** (np.arange(config.num_bins) / (12 * config.bins_per_semitone))
+
+
 def compute(samples, config: SpectrogramConfig, xp=np):
     """Return the natural log of the filtered magnitude spectrum, frame by frame.
 

@@ -18,6 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_import(actions)
     _add_check(actions)
+    _add_show(actions)
     _add_synthesize(actions)
 
 
@@ -64,6 +65,35 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
         "--sample-rate", metavar="HZ", type=types.positive, default=16000, help="of the model (default: %(default)s)"
     )
     parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+
+
+def _add_show(actions: argparse._SubParsersAction) -> None:
+    parser = actions.add_parser(
+        "show",
+        help="see and hear one training example",
+        description="Make one training example and show what the network is asked for: the notes of its tokens, drawn "
+        "over its spectrogram, or played beside its sound.",
+    )
+    parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="the manifest or its folder")
+    parser.add_argument(
+        "--index", metavar="N", type=types.not_negative, default=0, help="number of the example (default: %(default)s)"
+    )
+    parser.add_argument("--split", choices=SPLITS, default="train", help="(default: %(default)s)")
+    parser.add_argument("--seed", metavar="N", type=types.not_negative, default=0, help="(default: %(default)s)")
+    parser.add_argument("--preset", default="small", help="settings of the model (default: %(default)s)")
+    parser.add_argument("--augment", action="store_true", help="mix, filter and add noise, as training does")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it into this PNG file")
+    parser.add_argument(
+        "--listen", metavar="FILE", type=Path, help="play it into this WAV file: left the sound, right the notes"
+    )
+    parser.add_argument("--soundfont", metavar="FILE", type=Path, help="what plays the notes (default: one it finds)")
+    parser.set_defaults(check=functools.partial(_check_show, parser))
+
+
+def _check_show(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit for options that do not go together."""
+    if arguments.soundfont is not None and arguments.listen is None:
+        parser.error("--soundfont is for --listen")
 
 
 def _add_synthesize(actions: argparse._SubParsersAction) -> None:

@@ -45,8 +45,17 @@ def write(transcribed: np.ndarray, recording: Path, path: Path, soundfont: Path)
     """
     left = audio.load(recording, SAMPLE_RATE)
     right = render.render(transcribed, soundfont, render.RenderConfig(sample_rate=SAMPLE_RATE))
+    write_pair(left, right, path, SAMPLE_RATE)
+
+
+def write_pair(left: np.ndarray, right: np.ndarray, path: Path, sample_rate: int) -> None:
+    """Write a stereo WAV file of two sounds, float32 [num_samples] each, equally loud, as long as the longer.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     both = np.zeros((max(len(left), len(right)), 2), np.float32)
     for column, samples in enumerate((left, right)):
         peak = np.abs(samples).max(initial=0.0)
         both[: len(samples), column] = samples * (PEAK / peak) if peak else samples
-    audio.write_wav(path, both, SAMPLE_RATE)
+    audio.write_wav(path, both, sample_rate)

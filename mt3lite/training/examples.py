@@ -143,6 +143,8 @@ def crop(
     at = int(rng.integers(0, max(1, length)))
     samples = sum(read_span(path, at + start, at + stop, rate, speed=speed) for path in recordings)
     # Notes that begin in the context behind the segment stay for the auxiliary heads; `codec.encode` leaves them out.
+    # Those that begin after the recording are left out: nothing is asked for where there is no sound.
+    played = played[played["onset"] < seconds]
     cropped = notes.crop(played, at * speed / rate, (at + stop) * speed / rate)
     cropped["onset"] /= speed
     cropped["offset"] /= speed
