@@ -18,7 +18,14 @@ EXTRAS = {
         "pretty_midi>=0.2.10",
     ],
     "data": ["jams>=0.3.4", "pyyaml>=6"],  # importers of GuitarSet, and of Slakh2100
-    "seqio": ["seqio>=0.0.20", "tensorflow>=2.19"],
+    "seqio": [
+        "seqio>=0.0.20",
+        "tensorflow>=2.21",
+        "tensorflow-datasets>=4.9.10",
+        "apache-beam>=2.77",  # seqio's cache tool
+        "protobuf>=6.33.5,<7",  # for TensorFlow
+        "sentencepiece==0.2.2",  # of seqio's; its next version wants another protobuf
+    ],
     "synth": ["pyfluidsynth>=1.3.4"],  # and the system library libfluidsynth3, with a soundfont
     "plot": ["matplotlib>=3.8"],
 }

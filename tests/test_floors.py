@@ -77,6 +77,7 @@ OPTIONAL = {
     "yaml": "data",
     "seqio": "seqio",
     "tensorflow": "seqio",
+    "tensorflow_datasets": "seqio",
 }
 ONLY_IN_ADAPTERS = {"tensorflow", "tensorflow_datasets", "seqio", "t5x", "gin"}
 DISTRIBUTIONS = {
@@ -85,6 +86,7 @@ DISTRIBUTIONS = {
     "note_seq": "note-seq",
     "orbax": "orbax-checkpoint",
     "yaml": "pyyaml",
+    "tensorflow_datasets": "tensorflow-datasets",
 }
 
 

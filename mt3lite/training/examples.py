@@ -239,13 +239,15 @@ def make(
     samples, played = mix(parts, gains)
     played["program"] = instruments.map_program(played["program"], config.codec.granularity)
     played = notes.trim_overlaps(played)
+    # What compatibility "mt3" refuses is a whole piece without notes; a crop is now and then silent.
+    codec_config = config.codec if len(played) else dataclasses.replace(config.codec, compatibility="none")
     tokens = codec.encode(
         played,
         0,
         config.segments.num_frames,
         frames_per_second=config.spectrogram.frames_per_second,
         vocabulary=vocabulary,
-        config=config.codec,
+        config=codec_config,
     )
     if len(tokens) > config.segments.max_tokens:
         return None
