@@ -57,6 +57,8 @@ setup(
         "jax>=0.5",
         "flax>=0.10.2",
         "note-seq>=0.0.5",
+        "mido>=1.3",  # these two come with note-seq anyway; we call them too
+        "protobuf>=4.25",
         "soundfile>=0.12.1",
         "soxr>=0.4",
         "scipy>=1.11",

@@ -8,10 +8,10 @@ import importlib
 import os
 import sys
 import time
-import warnings
 
 import mt3lite
 from mt3lite.arguments import convert, data, evaluate, train, transcribe
+from mt3lite.commands import quiet
 from mt3lite.errors import InputError
 
 STARTED = time.perf_counter()  # so that a command can tell what its imports took
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = make_parser()
     arguments = parser.parse_args(argv)
     arguments.check(arguments)
-    _quieten_libraries()
+    quiet.libraries()
     try:
         code = importlib.import_module(f"mt3lite.commands.{_module(arguments)}").run(arguments)
         sys.stdout.flush()  # here, so that a reader who has gone is noticed here
@@ -49,12 +49,6 @@ def main(argv: list[str] | None = None) -> int:
 def _module(arguments: argparse.Namespace) -> str:
     """Return the module that runs a command; ``mt3lite data synthesize`` is run by ``data_synthesize``."""
     return "_".join(filter(None, (arguments.command, getattr(arguments, "action", None))))
-
-
-def _quieten_libraries() -> None:
-    """Keep what note-seq loads from writing between our lines: nothing of it is of use here."""
-    os.environ.pop("CI", None)  # where it is set, pyfluidsynth prints to standard output
-    warnings.filterwarnings("ignore", "Couldn't find ff", RuntimeWarning)  # pydub, where ffmpeg is not installed
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 ``reference`` is what was played, ``estimate`` what was transcribed: arrays of ``notes.NOTE_DTYPE``, in any order, never
 changed. Every score comes from three counts: matched, estimated and reference notes (or piano-roll cells). ``counts``
 finds them, ``score`` turns one piece's counts into precision, recall and F1, ``mean`` averages pieces (what papers
-print), ``pooled`` adds the counts of all pieces and gives confidence intervals.
+print); ``pooling`` adds up the counts of many pieces and gives confidence intervals.
 
 The rules are mir_eval's defaults (see ``matching``) and MT3's choices (Gardner et al. 2022, arXiv:2111.03017):
 
@@ -22,8 +22,8 @@ field "instrument" (NoteSequence's number), the frame score sees only one progra
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -43,7 +43,9 @@ DRUM_CLASSES = {
 }
 OTHER_DRUMS = "Other"
 
-_F1 = re.compile(r"F1(?=$| \([\w.]+\)$)")  # in the name of a score: at its end, or before a granularity or tolerance
+F1_NAME = re.compile(
+    r"F1(?=$| \([\w.]+\)$)"
+)  # in the name of a score: at its end, or before a granularity or tolerance
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,34 @@ class Counts:
 
 
 Rows = dict[str, dict[str, Counts]]  # instrument or drum class -> name of the F1 score -> counts
+Confusion = dict[str, dict[str, int]]  # instrument in the reference -> in the estimate -> number of notes
+NOTHING = "(nothing)"  # a confusion's row of notes that were not played, and column of notes that were not found
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A pooled score and its confidence interval."""
+class Moments:
+    """Sums over matched notes of what their velocities' correlation is made of; whole numbers, so they add up."""
 
-    value: float
-    low: float
-    high: float
+    num: int = 0
+    reference: int = 0
+    estimate: int = 0
+    reference_squared: int = 0
+    estimate_squared: int = 0
+    product: int = 0
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Return the sums over both together."""
+        return Moments(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's correlation coefficient, -1 to 1; nan where either side has one velocity throughout."""
+        spread_of_reference = self.num * self.reference_squared - self.reference**2
+        spread_of_estimate = self.num * self.estimate_squared - self.estimate**2
+        if not spread_of_reference or not spread_of_estimate:
+            return math.nan
+        together = self.num * self.product - self.reference * self.estimate
+        return together / math.sqrt(spread_of_reference) / math.sqrt(spread_of_estimate)
 
 
 @dataclass(frozen=True)
@@ -180,7 +201,7 @@ def from_counts(found: dict[str, Counts], *, compatibility: str = "none") -> dic
     scores = {}
     for name, count in found.items():
         undefined_is_zero = compatibility == "mt3" and not name.endswith("Frame F1")
-        for key, value in _three_scores(name, count):
+        for key, value in three_scores(name, count):
             scores[key] = 0.0 if undefined_is_zero and math.isnan(value) else value
     return scores
 
@@ -231,61 +252,70 @@ def by_drum_class(reference: np.ndarray, estimate: np.ndarray) -> Rows:
     return rows
 
 
-# --- many pieces ---
+def confusion(reference: np.ndarray, estimate: np.ndarray, *, granularity: str = "midi_class") -> Confusion:
+    """Return which instruments the notes were given to: name in the reference -> name in the estimate -> number.
+
+    Notes are matched by pitch and onset, first those of the same instrument, then what is left over with any other;
+    drum notes with drum notes only. What has no partner then is in the column or the row ``NOTHING``.
+
+    Raises:
+        InputError: a note is impossible, or the granularity is unknown.
+    """
+    notes.validate(reference)
+    notes.validate(estimate)
+    sides = reference, estimate
+    names = [[_group_name(group, granularity) for group in matching.groups(side, granularity)] for side in sides]
+    left = [np.arange(len(side)) for side in sides]
+    table: Confusion = {}
+    for each in (granularity, "flat"):
+        rest = [side[indices] for side, indices in zip(sides, left, strict=True)]
+        pairs = matching.match_keys(*rest, *(matching.keys(side, each) for side in rest), offsets=False)
+        for row, column in pairs.tolist():
+            _add_to(table, names[0][left[0][row]], names[1][left[1][column]])
+        left = [np.delete(indices, pairs[:, number]) for number, indices in enumerate(left)]
+    for index in left[0].tolist():
+        _add_to(table, names[0][index], NOTHING)
+    for index in left[1].tolist():
+        _add_to(table, NOTHING, names[1][index])
+    return table
 
 
-def total(pieces: Iterable[Rows]) -> Rows:
-    """Return the rows of several pieces (``by_instrument`` or ``by_drum_class``) added up, as they first appear."""
-    rows: Rows = {}
-    for piece in pieces:
-        for row_name, row in piece.items():
-            sums = rows.setdefault(row_name, {})
-            for name, count in row.items():
-                sums[name] = sums.get(name, Counts(0, 0, 0)) + count
-    return rows
+def velocity_moments(reference: np.ndarray, estimate: np.ndarray) -> Moments:
+    """Return what the correlation of the velocities of matched notes is made of.
+
+    Notes are matched by pitch and onset, pitched notes with pitched notes of any instrument, drums with drums.
+
+    Raises:
+        InputError: a note is impossible.
+    """
+    notes.validate(reference)
+    notes.validate(estimate)
+    pairs = matching.match_keys(reference, estimate, *map(_flat_keys, (reference, estimate)), offsets=False)
+    played = reference["velocity"][pairs[:, 0]].astype(np.int64)
+    found = estimate["velocity"][pairs[:, 1]].astype(np.int64)
+    sums = (played, found, played * played, found * found, played * found)
+    return Moments(len(pairs), *(int(each.sum()) for each in sums))
 
 
 def mean(pieces: Sequence[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each score over the pieces where it is defined; nan where it is defined in none."""
     means = {}
-    for name in _names(pieces):
+    for name in names_of(pieces):
         defined = [piece[name] for piece in pieces if name in piece and not math.isnan(piece[name])]
         means[name] = math.fsum(defined) / len(defined) if defined else math.nan
     return means
 
 
-def pooled(
-    pieces: Sequence[dict[str, Counts]], *, num_resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> dict[str, Interval]:
-    """Return scores over the notes of all pieces, with percentile bootstrap intervals over the pieces.
-
-    Args:
-        pieces: the ``counts`` of each piece. A piece weighs as many notes as it has; in ``mean`` all weigh the same.
-        num_resamples: how often as many pieces as there are get drawn, with replacement.
-        confidence: share of the resampled values between low and high, 0 to 1.
-        seed: of the draws; equal seeds give equal intervals.
-
-    Raises:
-        InputError: there is no piece.
-    """
-    if not pieces:
-        raise InputError("there is no piece to score")
-    chances = np.full(len(pieces), 1 / len(pieces))
-    times_drawn = np.random.default_rng(seed).multinomial(len(pieces), chances, size=num_resamples)
-    nothing = Counts(0, 0, 0)
-    intervals = {}
-    for name in _names(pieces):
-        of_pieces = [piece.get(name, nothing) for piece in pieces]
-        sizes = np.array([(count.matched, count.estimated, count.reference) for count in of_pieces])
-        resampled = [dict(_three_scores(name, Counts(*row))) for row in (times_drawn @ sizes).tolist()]
-        for key, value in _three_scores(name, sum(of_pieces, nothing)):
-            defined = [scores[key] for scores in resampled if not math.isnan(scores[key])]
-            ends = np.quantile(defined, ((1 - confidence) / 2, (1 + confidence) / 2)) if defined else (np.nan, np.nan)
-            intervals[key] = Interval(value, float(ends[0]), float(ends[1]))
-    return intervals
-
-
 # --- counting ---
+
+
+def _flat_keys(note_array: np.ndarray) -> np.ndarray:
+    return matching.keys(note_array, "flat")
+
+
+def _add_to(table: Confusion, row: str, column: str) -> None:
+    columns = table.setdefault(row, {})
+    columns[column] = columns.get(column, 0) + 1
 
 
 def _check_compatibility(compatibility: str) -> None:
@@ -358,67 +388,24 @@ def _sweep_counts(reference: np.ndarray, estimate: np.ndarray) -> dict[str, Coun
     return found
 
 
-# --- text ---
-
-
-def table(scores: dict[str, float] | dict[str, Interval]) -> str:
-    """Return the main scores of ``score``, ``mean`` or ``pooled`` as lines of text; "-" where one is undefined.
-
-    The tolerance sweep is left out.
-    """
-    lines = [["", "precision", "recall", "F1"]]
-    for name in scores:
-        if _F1.search(name) and not name.endswith(tuple(f"({seconds})" for seconds in SWEEP_SECONDS)):
-            cells = [_cell(scores[_renamed(name, part)]) for part in ("precision", "recall", "F1")]
-            lines.append([" ".join(_renamed(name, "").split()), *cells])
-    return _aligned(lines)
-
-
-def row_table(rows: Rows) -> str:
-    """Return the rows of ``by_instrument``, ``by_drum_class`` or ``total`` as lines of text."""
-    lines = [["", "reference", "estimated", "onset precision", "onset recall", "onset F1", "onset + offset F1"]]
-    for name, row in rows.items():
-        onset = row["Onset F1"]
-        offset_f1 = row["Onset + offset F1"].f1 if "Onset + offset F1" in row else math.nan
-        cells = map(_cell, (onset.precision, onset.recall, onset.f1, offset_f1))
-        lines.append([name, str(onset.reference), str(onset.estimated), *cells])
-    return _aligned(lines)
-
-
-def _cell(value: float | Interval) -> str:
-    if isinstance(value, Interval):
-        return f"{_cell(value.value)} [{_cell(value.low)}, {_cell(value.high)}]"
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    """Return the cells in columns: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = []
-    for first, *others in lines:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        texts.append("  ".join(cells).rstrip())
-    return "\n".join(texts)
-
-
 # --- names ---
 
 
-def _names(pieces: Sequence[dict]) -> list[str]:
+def names_of(pieces: Sequence[dict]) -> list[str]:
     """Return the names of all pieces' scores, each once, as they first appear."""
     return list(dict.fromkeys(name for piece in pieces for name in piece))
 
 
-def _three_scores(name: str, count: Counts) -> Iterator[tuple[str, float]]:
+def three_scores(name: str, count: Counts) -> Iterator[tuple[str, float]]:
     """Yield names and values of precision, recall and F1, from the name of the F1 score."""
-    yield _renamed(name, "precision"), count.precision
-    yield _renamed(name, "recall"), count.recall
+    yield renamed(name, "precision"), count.precision
+    yield renamed(name, "recall"), count.recall
     yield name, count.f1
 
 
-def _renamed(name: str, part: str) -> str:
+def renamed(name: str, part: str) -> str:
     """Return the name of an F1 score with ``part`` in place of "F1"; magenta/mt3 has capitals in the frame scores."""
-    return _F1.sub(part.capitalize() if name.endswith("Frame F1") else part, name)
+    return F1_NAME.sub(part.capitalize() if name.endswith("Frame F1") else part, name)
 
 
 def _group_name(group: int, granularity: str) -> str:

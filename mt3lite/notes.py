@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mt3lite import files, instruments
+from mt3lite import files, instruments, midi_tracks
 from mt3lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,6 +153,8 @@ def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
 def read_midi(path: str | os.PathLike, *, sustain: bool = True) -> np.ndarray:
     """Return the sorted notes of a MIDI file, with the sustain pedal applied unless ``sustain`` is False.
 
+    Tempo changes, programs and pedals count wherever in the file they are (see ``midi_tracks``).
+
     Raises ``InputError`` if the file is missing or is not a MIDI file, or holds a note that ``validate`` refuses.
     """
     path = os.fspath(path)
@@ -161,7 +163,11 @@ def read_midi(path: str | os.PathLike, *, sustain: bool = True) -> np.ndarray:
     import note_seq
 
     try:
-        note_sequence = note_seq.midi_file_to_note_sequence(path)
+        rewritten = midi_tracks.standalone(path)
+        if rewritten is None:
+            note_sequence = note_seq.midi_file_to_note_sequence(path)
+        else:
+            note_sequence = note_seq.midi_to_note_sequence(rewritten)
     except note_seq.MIDIConversionError as error:
         raise InputError(f"{path}: not a readable MIDI file ({error})") from error
     except OSError as error:

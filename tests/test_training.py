@@ -92,9 +92,9 @@ def test_from_a_folder_to_a_scored_model_by_commands(tracks, tmp_path, capsys, m
     assert cli.main(["train", *common, "--workdir", str(tmp_path / "more"), "--init-from", model]) == 0
     scores = tmp_path / "scores.json"
     assert cli.main(["evaluate", str(tmp_path), "--split", "train", "--model", model, "--json", str(scores)]) == 0
-    assert "2 tracks, pooled" in capsys.readouterr().out
+    assert "2 pieces, pooled" in capsys.readouterr().out
     written = json.loads(scores.read_text())
-    assert written["model"] == "tiny" and written["Onset F1 by track"].keys() == {"a", "b"}
-    assert len(written["scores (value, low, high)"]["Onset F1"]) == 3
+    assert written["model"] == "tiny" and [piece["id"] for piece in written["pieces"]] == ["a", "b"]
+    assert written["pooled"]["Onset F1"].keys() == {"value", "low", "high"}
     assert cli.main(["evaluate", str(tmp_path), "--split", "test", "--model", model]) == 1
     assert "no track of the split 'test'" in capsys.readouterr().err

@@ -1,21 +1,28 @@
-"""A split of a dataset -> scores of a model on it."""
+"""A split of a dataset -> scores of a model on it, of which what is done can be kept for the next run."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from mt3lite import metrics, notes
+import numpy as np
+
+import mt3lite
+from mt3lite import note_files, notes, outputs, scoring, weights
+from mt3lite.errors import InputError
+from mt3lite.scoring import Scored
 from mt3lite.training import datasets
 from mt3lite.transcriber import Transcriber
 
 
-@dataclasses.dataclass(frozen=True)
-class TrackScore:
-    """How a model did on one track."""
+@dataclass(frozen=True)
+class _Heard:
+    """What of a transcription is kept."""
 
-    id: str
-    counts: dict[str, metrics.Counts]  # see `metrics.counts`
-    instruments: dict[str, dict[str, metrics.Counts]]  # see `metrics.by_instrument`, by General MIDI family
-    drum_classes: dict[str, dict[str, metrics.Counts]]  # see `metrics.by_drum_class`
+    notes: np.ndarray
+    duration_seconds: float  # of the recording
     invalid_events: int
     dropped_events: int
 
@@ -23,33 +30,100 @@ class TrackScore:
 def evaluate(
     transcriber: Transcriber,
     tracks: Sequence[datasets.Track],
+    settings: scoring.Settings = scoring.Settings(),  # noqa: B008  frozen
     *,
-    progress: Callable[[TrackScore], None] | None = None,
-) -> list[TrackScore]:
+    workdir: Path | None = None,
+    complain: Callable[[str], None] | None = None,
+) -> Iterator[Scored]:
     """Transcribe each track and hold the notes against its MIDI file, sustain pedal applied.
 
     Args:
         transcriber: the model.
         tracks: what to transcribe.
-        progress: called after each track with its score.
+        settings: how to score.
+        workdir: keeps the transcriptions; those that are there are taken from there, if they are of the same model,
+            version and recording. None: nothing is kept.
+        complain: told of what is odd about a track, and of a track that cannot be read, which is then left out. Without
+            it that is raised.
 
     Raises:
-        InputError: an audio or a MIDI file cannot be read.
+        InputError: an audio or a MIDI file cannot be read, and there is nobody to complain to.
     """
-    scores = []
     for track in tracks:
-        rate = transcriber.model.config.spectrogram.sample_rate
-        transcription = transcriber.transcribe(track.audio or datasets.load_samples(track, rate))
-        reference = notes.read_midi(track.midi)
-        score = TrackScore(
-            id=track.id,
-            counts=metrics.counts(reference, transcription.notes),
-            instruments=metrics.by_instrument(reference, transcription.notes, granularity="midi_class"),
-            drum_classes=metrics.by_drum_class(reference, transcription.notes),
-            invalid_events=transcription.invalid_events,
-            dropped_events=transcription.dropped_events,
+        try:
+            reference = notes.read_midi(track.midi)
+            heard = _kept(transcriber, track, workdir) if workdir else _transcribe(transcriber, track)
+        except InputError as error:
+            if complain is None:
+                raise
+            complain(f"{track.id} is left out: {error}")
+            continue
+        late = int(np.count_nonzero(reference["onset"] >= heard.duration_seconds))
+        if late and complain:
+            complain(f"{track.id}: {late} notes of {track.midi.name} begin after the recording has ended; they count")
+        score = scoring.score_piece(
+            track.id,
+            reference,
+            heard.notes,
+            settings,
+            invalid_events=heard.invalid_events,
+            dropped_events=heard.dropped_events,
         )
-        scores.append(score)
-        if progress:
-            progress(score)
-    return scores
+        yield Scored(score, reference, heard.notes)
+
+
+def _transcribe(transcriber: Transcriber, track: datasets.Track) -> _Heard:
+    rate = transcriber.model.config.spectrogram.sample_rate
+    found = transcriber.transcribe(track.audio or datasets.load_samples(track, rate))
+    return _Heard(found.notes, found.duration_seconds, found.invalid_events, found.dropped_events)
+
+
+def model_key(model: weights.Model) -> str:
+    """Return what tells models apart, 12 hexadecimal digits; the settings' file has the weights' checksum."""
+    return _sha256(model.path / weights.CONFIG_FILE)[:12]
+
+
+def _kept(transcriber: Transcriber, track: datasets.Track, workdir: Path) -> _Heard:
+    """Return what `workdir` holds of a track, after putting it there if need be.
+
+    What is new is read back, too, so that a run that was interrupted scores the same numbers as one that was not.
+    """
+    folder = workdir / model_key(transcriber.model)
+    path = folder / f"{urllib.parse.quote(track.id, safe=' ')}.json"
+    made_of = {"version": mt3lite.__version__, "audio_sha256": [_sha256(each) for each in track.recordings]}
+    if not path.is_file() or _about(path)["made_of"] != made_of:
+        found = _transcribe(transcriber, track)
+        about = {
+            "made_of": made_of,
+            "duration_seconds": found.duration_seconds,
+            "invalid_events": found.invalid_events,
+            "dropped_events": found.dropped_events,
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made: {error.strerror}") from error
+        outputs.write_json(found.notes, path, granularity=transcriber.model.config.codec.granularity, about=about)
+    about = _about(path)
+    return _Heard(note_files.read(path), about["duration_seconds"], about["invalid_events"], about["dropped_events"])
+
+
+def _about(path: Path) -> dict:
+    """Return what a kept transcription says of itself.
+
+    Raises:
+        InputError: it is not ours, or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {key: content[key] for key in ("made_of", "duration_seconds", "invalid_events", "dropped_events")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a transcription that an evaluation kept ({error}); delete it") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
