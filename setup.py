@@ -15,6 +15,7 @@ EXTRAS = {
         "optax>=0.2.4",
         "orbax-checkpoint>=0.11",
         "tensorstore>=0.1.60",
+        "gin-config>=0.5",
         "pretty_midi>=0.2.10",
     ],
     "data": ["jams>=0.3.4", "pyyaml>=6"],  # importers of GuitarSet, and of Slakh2100
@@ -50,8 +51,9 @@ setup(
         "Topic :: Multimedia :: Sound/Audio :: MIDI",
     ],
     python_requires=">=3.11",
-    packages=find_packages(include=["mt3lite", "mt3lite.*"]),
-    package_data={"mt3lite": ["py.typed", "assets/*/*"]},
+    packages=[*find_packages(include=["mt3lite", "mt3lite.*"]), "mt3lite.gin"],
+    package_dir={"mt3lite.gin": "gin"},
+    package_data={"mt3lite": ["py.typed", "assets/*/*"], "mt3lite.gin": ["*.gin"]},
     install_requires=[
         "numpy>=1.26",
         "jax>=0.5",

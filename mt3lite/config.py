@@ -4,6 +4,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 
 from mt3lite import codec, network, segments, spectrogram, vocabulary
 from mt3lite.errors import InputError
@@ -63,6 +64,17 @@ class Config:
         return -int(-steps // 1)
 
 
+_SECTIONS = {
+    "spectrogram": spectrogram.SpectrogramConfig,
+    "segments": segments.SegmentConfig,
+    "vocabulary": vocabulary.VocabularyConfig,
+    "codec": codec.CodecConfig,
+    "network": network.NetworkConfig,
+}
+_FOLLOWING = {"input_depth", "bins_per_semitone", "vocab_size", "carried_ranges", "pitch_range", "shift_positions"}
+_Vocabulary = vocabulary.Vocabulary  # under a name that no parameter below has
+
+
 def to_json(config: Config) -> str:
     """Return `config` as indented JSON text; `from_json` reads it back to an equal value."""
     return json.dumps(dataclasses.asdict(config), indent=2)
@@ -90,6 +102,58 @@ def read(cls: type, text: str, source: str):
         raise InputError(f"{source}: not JSON: {error}") from error
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+
+
+def changed(config: Config, *, name: str | None = None, **sections: Mapping[str, object]) -> Config:
+    """Return `config` with some fields changed, and with what follows from them in the network.
+
+    The network's `input_depth`, `bins_per_semitone` and `vocab_size`, its token ranges and `shift_positions` are never
+    given: they follow from the spectrogram, the segments and the vocabulary.
+
+    Args:
+        config: what to start from.
+        name: of the result; None keeps the name.
+        **sections: new values by field, for each of spectrogram, segments, vocabulary, codec, network.
+
+    Raises:
+        InputError: a field is unknown or follows from others, a value is of the wrong type, or the parts do not fit.
+
+    >>> changed(preset("mt3"), vocabulary={"num_velocity_bins": 127}).network.vocab_size
+    1664
+    """
+    values = json.loads(to_json(config))
+    for section, fields in sections.items():
+        if not isinstance(values.get(section), dict):
+            raise InputError(f"unknown section {section}; there are {', '.join(_SECTIONS)}")
+        for field in _FOLLOWING & fields.keys() if section == "network" else ():
+            raise InputError(f"network.{field}: follows from the other settings; leave it out")
+        values[section] |= json.loads(json.dumps(fields))
+    values["name"] = name or config.name
+    parts = {section: _read_dataclass(kind, values[section], section) for section, kind in _SECTIONS.items()}
+    parts["network"] = dataclasses.replace(parts["network"], **_following(config, **parts))
+    return Config(values["name"], **parts)
+
+
+def _following(before: Config, *, spectrogram, segments, vocabulary, network, **_) -> dict:
+    """Return the fields of a network that follow from the other settings; `before` tells which ranges it is told."""
+    old_words, words = _Vocabulary(before.vocabulary), _Vocabulary(vocabulary)
+    event_types = {_id_range(old_words, each.type): each.type for each in old_words.ranges}
+
+    def moved(ids: tuple[int, int]) -> tuple[int, int]:
+        return _id_range(words, event_types[ids])
+
+    fields = {"vocab_size": words.num_embeddings, "input_depth": spectrogram.num_bins}
+    if network.front_end == "harmonic":
+        fields["bins_per_semitone"] = spectrogram.bins_per_semitone
+    if before.network.carried_ranges:
+        fields["carried_ranges"] = tuple(map(moved, before.network.carried_ranges))
+    if before.network.pitch_range[1]:
+        fields["pitch_range"] = moved(before.network.pitch_range)
+    if network.time_windows:
+        frames_per_step = spectrogram.frames_per_second / vocabulary.steps_per_second
+        frames = segments.context_frames, frames_per_step  # before shift 0, and of a shift
+        fields["shift_positions"] = tuple(float(each / network.frames_per_position) for each in frames)
+    return fields
 
 
 def _check_equal(name: str, value, other_name: str, other) -> None:

@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
-from mt3lite import config
+from mt3lite import config, vocabulary
 from mt3lite.errors import InputError
 
 
@@ -82,3 +83,46 @@ def test_a_config_is_a_value():
     assert dataclasses.replace(tiny) == tiny and hash(dataclasses.replace(tiny)) == hash(tiny)
     with pytest.raises(dataclasses.FrozenInstanceError):
         tiny.name = "other"
+
+
+# --- changed ---
+
+
+@pytest.mark.parametrize("name", config.PRESETS)
+def test_a_preset_without_changes_is_itself(name):
+    assert config.changed(config.preset(name)) == config.preset(name)
+
+
+def test_what_follows_from_a_change_follows():
+    small = config.preset("small")
+    wider = config.changed(
+        small,
+        name="wider",
+        vocabulary={"num_velocity_bins": 127},
+        spectrogram={"num_bins": 290},
+        segments={"context_frames": 20},
+        network={"frames_per_position": 4},
+    )
+    words = vocabulary.Vocabulary(wider.vocabulary)
+    assert wider.name == "wider"
+    assert (wider.network.vocab_size, wider.network.input_depth) == (words.num_embeddings, 290)
+    ids = [words.token_range(kind) for kind in ("shift", "velocity", "tie", "program", "pitch")]
+    told = [(each.start, len(each)) for each in ids]
+    assert [*wider.network.carried_ranges, wider.network.pitch_range] == told
+    assert wider.network.shift_positions == (5.0, 0.25)
+    assert wider.network.emb_dim == small.network.emb_dim
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"net": {}}, "unknown section net; there are spectrogram, segments, vocabulary, codec, network"),
+        ({"network": {"width": 3}}, "unknown key network.width; the keys here are "),
+        ({"network": {"emb_dim": "wide"}}, "network.emb_dim: 'wide' is not of type int"),
+        ({"network": {"input_depth": 3}}, "network.input_depth: follows from the other settings; leave it out"),
+        ({"segments": {"max_tokens": 4096}}, "network.max_positions: 2048 is less than the 4096"),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused(changes, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        config.changed(config.preset("small"), **changes)
