@@ -14,6 +14,7 @@ EXTRAS = {
         "grain>=0.2.12",
         "optax>=0.2.4",
         "orbax-checkpoint>=0.11",
+        "tensorboardX>=2.6",
         "tensorstore>=0.1.60",
         "gin-config>=0.5",
         "pretty_midi>=0.2.10",

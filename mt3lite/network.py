@@ -205,6 +205,7 @@ class Encoder(nn.Module):
     """Front end, positions, layers, norm."""
 
     config: NetworkConfig
+    rematerialise: bool = False
 
     @nn.compact
     def __call__(self, frames: jax.Array, deterministic: bool) -> tuple[jax.Array, jax.Array | None]:
@@ -229,8 +230,9 @@ class Encoder(nn.Module):
         positions = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim)[: x.shape[1]], dtype)
         x = x + positions
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
+        layer_class = nn.remat(EncoderLayer, static_argnums=(2,)) if self.rematerialise else EncoderLayer
         for i in range(cfg.num_encoder_layers):
-            x = EncoderLayer(cfg, name=f"layers_{i}")(x, deterministic)
+            x = layer_class(cfg, name=f"layers_{i}")(x, deterministic)
         x = RMSNorm(dtype, name="encoder_norm")(x)
         if cfg.time_windows:  # and told again, so that the decoder can tell when in its window something happened
             x = x + positions
@@ -318,6 +320,7 @@ class Decoder(nn.Module):
     """Token embeddings, positions and carried tokens; layers; norm; logits."""
 
     config: NetworkConfig
+    rematerialise: bool = False
 
     def setup(self):
         cfg = self.config
@@ -331,7 +334,8 @@ class Decoder(nn.Module):
         ]
         if cfg.pitch_range[1]:
             self.sounding_embedder = _dense(cfg.emb_dim, dtype, None, nn.initializers.zeros)
-        self.layers = [DecoderLayer(cfg) for _ in range(cfg.num_decoder_layers)]
+        layer_class = nn.remat(DecoderLayer, static_argnums=(5,)) if self.rematerialise else DecoderLayer
+        self.layers = [layer_class(cfg) for _ in range(cfg.num_decoder_layers)]
         self.decoder_norm = RMSNorm(dtype)
         logits_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
         logits_init = _with_shifts(logits_init, cfg, cfg.emb_dim**-0.5, True)
@@ -391,10 +395,11 @@ class Transformer(nn.Module):
     """
 
     config: NetworkConfig
+    rematerialise: bool = False  # in training: layers are computed again for the gradient, to save memory
 
     def setup(self):
-        self.encoder = Encoder(self.config)
-        self.decoder = Decoder(self.config)
+        self.encoder = Encoder(self.config, self.rematerialise)
+        self.decoder = Decoder(self.config, self.rematerialise)
 
     def __call__(self, frames: jax.Array, decoder_input_tokens: jax.Array, *, deterministic: bool = True) -> jax.Array:
         """Frames float32 [B, F, input_depth], decoder inputs int32 [B, T] -> logits float32 [B, T, V].

@@ -55,9 +55,7 @@ def write_piano_roll(
     panels[0].set_xlim(0, max(duration_seconds, 0.1))
     panels[-1].set_xlabel("time (s)")
     for panel in panels:
-        panel.set_axisbelow(True)
-        panel.grid(axis="x", color="#dddddd", linewidth=0.6)
-        panel.spines[["top", "right"]].set_visible(False)
+        _finish(panel)
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -130,6 +128,55 @@ def write_notes_over_spectrogram(
         panel.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     with files.atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
+
+
+def write_comparison(
+    target: np.ndarray,
+    predicted: np.ndarray,
+    path: str | os.PathLike,
+    *,
+    title: str,
+    duration_seconds: float,
+    granularity: str,
+) -> None:
+    """Draw what was played above what was found, on the same axes, into a PNG file; arguments as `write_piano_roll`.
+
+    Raises:
+        InputError: matplotlib is not installed, or the file cannot be written.
+    """
+    check_installed()
+    from matplotlib.figure import Figure
+
+    width = float(np.clip(4 + duration_seconds * 0.35, 10, 60))
+    figure = Figure(figsize=(width, 9), dpi=PIXELS_PER_INCH, layout="constrained")
+    sides = {"played": target, "found": predicted}
+    drum_pitches = np.unique(np.concatenate([side["pitch"][side["is_drum"]] for side in sides.values()]))
+    rows = [6, 0.22 * len(drum_pitches) + 0.5] if len(drum_pitches) else [6]
+    panels = figure.subplots(2 * len(rows), 1, sharex=True, height_ratios=rows * 2)
+    pitched_panels = panels[:: len(rows)]
+    for index, (name, side) in enumerate(sides.items()):
+        groups = outputs.by_instrument(side, granularity)
+        drums = groups.pop("Drums", side[:0])
+        _draw_pitched(pitched_panels[index], groups)
+        pitched_panels[index].set_title(f"{title}, {name}", loc="left", fontweight="bold")
+        if len(drum_pitches):
+            _draw_drums(panels[2 * index + 1], drums, drum_pitches)
+    limits = np.array([panel.get_ylim() for panel in pitched_panels])
+    for panel in pitched_panels:
+        panel.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+    for panel in panels:
+        _finish(panel)
+    panels[0].set_xlim(0, max(duration_seconds, 0.1))
+    panels[-1].set_xlabel("time (s)")
+    with files.atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _finish(panel) -> None:
+    """Draw the seconds' lines, and no box."""
+    panel.set_axisbelow(True)
+    panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_pitched(panel, groups: dict[str, np.ndarray]) -> None:

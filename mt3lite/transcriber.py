@@ -1,5 +1,6 @@
 """From a recording to its notes: the stops of the line, called in their order."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -63,6 +64,12 @@ class Transcriber:
         # What a segment without notes is told as; the codec refuses to tell that to the ancestor.
         ties = [self._vocabulary.first_id("tie")] if model.config.codec.events == "notes_with_ties" else []
         self._silence = np.array([*ties, vocabulary.EOS], np.int32)
+
+    def with_params(self, params: dict) -> "Transcriber":
+        """Return a transcriber for other weights of the same network, which uses the programs compiled for this one."""
+        other = Transcriber(dataclasses.replace(self.model, params=params))
+        other._programs = self._programs
+        return other
 
     def transcribe(
         self,

@@ -6,7 +6,14 @@ import jax
 import numpy as np
 
 from mt3lite import config, weights
-from mt3lite.training import datasets, examples, trainer
+from mt3lite.commands import compilation
+from mt3lite.errors import InputError
+from mt3lite.training import datasets, examples, forecast, trainer
+from mt3lite.training.settings import TrainConfig
+
+TERMINATED = 143  # 128 + SIGTERM, as shells count
+# The ancestor's settings of that optimizer, whose updates are clipped and scaled by itself.
+ADAFACTOR = {"optimizer": "adafactor", "learning_rate": 1e-3, "weight_decay": 0.0, "max_gradient_norm": 0.0}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -15,29 +22,75 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: a bad dataset or model folder, a run with other settings in the folder, a loss that is no number.
     """
+    _join_processes(arguments)
+    compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings = model.config if model else config.preset(arguments.preset)
-    tracks = datasets.of_split(datasets.read_manifest(arguments.data), arguments.split)
+    dataset = datasets.read_manifest(arguments.data)
+    tracks = datasets.of_split(dataset, arguments.split)
+    train = _train_config(arguments, fine_tuning=model is not None)
+    augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
+    if arguments.dry_run:
+        print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
+        return 0
+    try:
+        params = trainer.fit(
+            arguments.workdir,
+            tracks,
+            settings,
+            train,
+            validation_tracks=datasets.of_split(dataset, "validation") if train.evaluate_every else (),
+            augmentation=augmentation,
+            initial_params=model.params if model else None,
+            report=lambda line: print(line, flush=True),
+        )
+    except trainer.Terminated as ended:
+        print(ended)
+        return TERMINATED
+    if jax.process_index() == 0:
+        folder = arguments.workdir / "model"
+        half = jax.tree.map(lambda array: array.astype(np.float16), params)  # half the file, the same notes
+        weights.save(folder, settings, half, origin=arguments.origin, license=arguments.license)
+        print(f"model: {folder}")
+    return 0
+
+
+def _join_processes(arguments: argparse.Namespace) -> None:
+    """Meet the other processes, where there are any; before JAX looks for its devices."""
+    if arguments.coordinator is None:
+        return
+    try:
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"--coordinator {arguments.coordinator}: the processes cannot meet: {reason}") from error
+
+
+def _train_config(arguments: argparse.Namespace, *, fine_tuning: bool) -> TrainConfig:
+    """Return the settings that the options say, the others at their defaults."""
     given = {
         "num_steps": arguments.steps,
         "minutes": arguments.minutes,
         "batch_size": arguments.batch_size,
+        "accumulate": arguments.accumulate,
+        "rematerialise": arguments.rematerialise,
+        "dtype": arguments.dtype,
+        "schedule": arguments.schedule,
         "learning_rate": arguments.learning_rate,
+        "warmup_steps": arguments.warmup_steps,
+        "listening_fraction": arguments.listening,
+        "reading_fraction": arguments.reading,
+        "freeze_encoder": arguments.freeze_encoder,
+        "model_devices": arguments.model_devices,
         "seed": arguments.seed,
-        "listening_fraction": 0.0 if model else None,  # a trained model listens and reads already
-        "reading_fraction": 0.0 if model else None,
+        "log_every": arguments.log_every,
+        "checkpoint_minutes": arguments.checkpoint_minutes,
+        "keep_checkpoints": arguments.keep_checkpoints,
+        "evaluate_every": arguments.evaluate_every,
+        "evaluate_tracks": arguments.evaluate_tracks,
+        "workers": arguments.workers,
     }
-    train = trainer.TrainConfig(**{name: value for name, value in given.items() if value is not None})
-    params = trainer.fit(
-        arguments.workdir,
-        tracks,
-        settings,
-        train,
-        augmentation=None if arguments.no_augmentation else examples.AugmentConfig(),
-        initial_params=model.params if model else None,
-    )
-    folder = arguments.workdir / "model"
-    half = jax.tree.map(lambda array: array.astype(np.float16), params)  # half the file, the same notes
-    weights.save(folder, settings, half, origin=arguments.origin, license=arguments.license)
-    print(f"model: {folder}")
-    return 0
+    defaults = ADAFACTOR if arguments.optimizer == "adafactor" else {}
+    if fine_tuning:  # a trained model listens and reads already
+        defaults = defaults | {"listening_fraction": 0.0, "reading_fraction": 0.0}
+    return TrainConfig(**defaults | {name: value for name, value in given.items() if value is not None})
