@@ -5,8 +5,10 @@ rate would fold back into the audible range. It therefore runs at twice the want
 and halved.
 """
 
+import collections
 import ctypes
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +109,27 @@ def _events(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
     return sorted(events)
 
 
+_KEPT_SOUNDFONTS, _KEPT_PRESETS = 4, 96  # so many of each; all of MuseScore_General are 190 MB
+_keepers: "collections.OrderedDict[tuple[str, int], _Keeper]" = collections.OrderedDict()
+_keepers_lock = threading.Lock()
+
+
+def _keep_decoded(soundfont: str, presets: list[tuple[int, int]]) -> None:
+    """Keep the samples of (bank, program) presets in memory for the next piece of this process.
+
+    FluidSynth frees a soundfont's samples with the last synthesizer that uses them. To decode those of an .sf3 again
+    takes longer than to play a minute of music with them.
+    """
+    with _keepers_lock:
+        key = (soundfont, Path(soundfont).stat().st_mtime_ns)
+        if key not in _keepers:
+            _keepers[key] = _Keeper(soundfont)
+        _keepers.move_to_end(key)
+        _keepers[key].pin(presets)
+        while len(_keepers) > _KEPT_SOUNDFONTS:
+            _keepers.popitem(last=False)[1].close()
+
+
 class _Synth:
     """One FluidSynth synthesizer with one soundfont; channel p plays program p, channel 128 the drums."""
 
@@ -151,10 +174,13 @@ class _Synth:
             self._synth.set_chorus(nr=3, level=2.0 * config.chorus, speed=0.3, depth=6.0, type=0)
 
     def choose_programs(self, notes: np.ndarray, drum_kit: int, volumes_db: Mapping[int, float]) -> None:
-        for program in np.unique(notes["program"][~notes["is_drum"]]):
-            if self._synth.program_select(int(program), self._soundfont_id, 0, int(program)) != 0:
+        programs = np.unique(notes["program"][~notes["is_drum"]]).tolist()
+        presets = [(0, program) for program in programs] + [(_DRUM_BANK, drum_kit)] * bool(notes["is_drum"].any())
+        _keep_decoded(self._path, presets)
+        for program in programs:
+            if self._synth.program_select(program, self._soundfont_id, 0, program) != 0:
                 raise InputError(f"{self._path}: the soundfont has no General MIDI program {program}")
-            self._set_controllers(int(program), volumes_db.get(int(program), 0.0))
+            self._set_controllers(program, volumes_db.get(program, 0.0))
         if notes["is_drum"].any():
             kits = (drum_kit, 0)
             if all(self._synth.program_select(_DRUM_CHANNEL, self._soundfont_id, _DRUM_BANK, k) != 0 for k in kits):
@@ -193,3 +219,28 @@ class _Synth:
         types = (pointer, integer, pointer, integer, integer, pointer, integer, integer)
         arguments = [(name, kind, 1) for name, kind in zip(names, types, strict=True)]
         return self._fluidsynth.cfunc("fluid_synth_write_float", integer, *arguments)
+
+
+class _Keeper(_Synth):
+    """A synthesizer that never plays, but has the samples of the last presets loaded, which all synthesizers share."""
+
+    def __init__(self, soundfont: str):
+        super().__init__(soundfont, _LOWEST_RATE, gain=0.0)
+        self._pinned: collections.OrderedDict[tuple[int, int], None] = collections.OrderedDict()
+        self._pin, self._unpin = (self._preset_function(f"fluid_synth_{verb}_preset") for verb in ("pin", "unpin"))
+
+    def pin(self, presets: list[tuple[int, int]]) -> None:
+        """Load presets, those that the soundfont has, and let go of the ones that were wanted longest ago."""
+        for preset in presets:
+            if preset not in self._pinned and self._pin(self._synth.synth, self._soundfont_id, *preset) == 0:
+                self._pinned[preset] = None
+            if preset in self._pinned:
+                self._pinned.move_to_end(preset)
+        while len(self._pinned) > max(_KEPT_PRESETS, len(presets)):
+            oldest, _ = self._pinned.popitem(last=False)
+            self._unpin(self._synth.synth, self._soundfont_id, *oldest)
+
+    def _preset_function(self, name: str):
+        pointer, integer = ctypes.c_void_p, ctypes.c_int
+        arguments = [("synth", pointer, 1), *((key, integer, 1) for key in ("soundfont", "bank", "program"))]
+        return self._fluidsynth.cfunc(name, integer, *arguments)

@@ -1,3 +1,4 @@
+import collections
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,13 @@ def test_missing_fluidsynth_names_the_cure(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fluidsynth", None)
     with pytest.raises(InputError, match=r"pip install mt3lite\[synth\]"):
         render.render(notes.empty(), SOUNDFONT)
+
+
+def test_samples_kept_from_piece_to_piece_change_nothing_and_are_bounded(monkeypatch):
+    monkeypatch.setattr(render, "_keepers", collections.OrderedDict())
+    monkeypatch.setattr(render, "_KEPT_PRESETS", 2)
+    pieces = [notes.from_rows([(0, 0.2, 60, 100, program, False)]) for program in (0, 16, 24, 0)]
+    first, *_, again = (render.render(piece, SOUNDFONT) for piece in pieces)
+    np.testing.assert_array_equal(first, again)
+    (keeper,) = render._keepers.values()
+    assert list(keeper._pinned) == [(0, 24), (0, 0)]

@@ -23,6 +23,7 @@ from mt3lite.errors import InputError
 from mt3lite.training import datasets, examples
 
 POOL_BATCHES = 8
+_CHUNK = POOL_BATCHES  # examples that a worker process hands over at a time; divides every pool
 POOLS_AHEAD = 2  # how many pools of examples are made ahead of need
 _ENDLESS = 2**62  # examples; about as far as Grain counts
 LENGTHS = (64, 128, 192, 256, 384, 512, 768, 1024)  # a target is padded to one of these: few programs to compile
@@ -167,7 +168,7 @@ class _Pools(Iterator[list[Batch]]):
 
     def __init__(self, row: grain.MapDataset, batch_size: int, workers: int, first_pool: int, shuffler: Callable):
         self._batch_size, self._size, self._shuffler = batch_size, POOL_BATCHES * batch_size, shuffler
-        self._examples = iter(_ordered(row[first_pool * self._size :], workers))
+        self._chunks = iter(_ordered(row[first_pool * self._size :], workers))
         self._closing = threading.Event()
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._waiting = collections.deque(self._thread.submit(self._make, first_pool + i) for i in range(POOLS_AHEAD))
@@ -182,13 +183,13 @@ class _Pools(Iterator[list[Batch]]):
     def close(self) -> None:
         self._closing.set()
         self._thread.shutdown(cancel_futures=True)
-        self._examples.close()
+        self._chunks.close()
 
     def _make(self, pool: int) -> list[Batch]:
         made = []
         while len(made) < self._size and not self._closing.is_set():
             try:
-                made.append(next(self._examples))
+                made += _split(next(self._chunks))
             except RuntimeError as error:
                 if "Worker process" not in str(error):
                     raise
@@ -200,14 +201,31 @@ class _Pools(Iterator[list[Batch]]):
 
 
 def _ordered(row: grain.MapDataset, workers: int) -> grain.IterDataset:
-    """Elements in their order: made when asked for, or by worker processes that take turns."""
-    made = row.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
+    """Chunks of elements in their order: made when asked for, or by worker processes that take turns."""
+    # Each chunk costs a worker process four files in /dev/shm, and more time than an example takes if it is one alone.
+    chunks = row.batch(_CHUNK, batch_fn=_join)
+    made = chunks.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
     if not workers:
         return made
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()  # Grain asks for a flag of its own, and only programs of absl parse those
-    # Few: they lie in /dev/shm, which is small in containers. What is ahead of need are the pools.
-    return made.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=8))
+    # A few, as /dev/shm is small in containers, 64 MB; a chunk has 1.2 MB. What is made ahead of need are the pools.
+    return made.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2))
+
+
+def _join(chunk: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """One dictionary for a chunk; the tokens in one row, and their numbers beside them."""
+    joined = {key: np.stack([example[key] for example in chunk]) for key in ("samples", "notes", "dropped")}
+    joined["tokens"] = np.concatenate([example["tokens"] for example in chunk])
+    joined["num_tokens"] = np.array([len(example["tokens"]) for example in chunk])
+    return joined
+
+
+def _split(chunk: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Undo `_join`."""
+    tokens = np.split(chunk["tokens"], np.cumsum(chunk["num_tokens"])[:-1])
+    rows = zip(chunk["samples"], chunk["notes"], chunk["dropped"], tokens, strict=True)
+    return [dict(zip(("samples", "notes", "dropped", "tokens"), row, strict=True)) for row in rows]
 
 
 def batches(
