@@ -107,7 +107,7 @@ def write_notes_over_spectrogram(
         offsets = np.where(mine["offset"] >= segment_seconds, 2 * frame_seconds[-1], mine["offset"])
         label = f"{name} ({len(mine)})"
         # Each instrument a little thinner than the last: in unison they would hide each other.
-        style = {"opacity": 0.3, "linewidth": 1.6, "half_height": 0.5 - 0.1 * (index % 4)}
+        style = {"opacity": 0.3, "linewidth": 1.4, "half_height": 0.75 - 0.12 * (index % 4)}
         _draw_bars(panel, mine, mine["pitch"], offsets - mine["onset"], colour, label, **style)
     if len(drum_pitches):
         _draw_drums(panels[1], drums, drum_pitches)

@@ -245,7 +245,7 @@ def test_cerberus4(slakh_root):
 def test_a_sum_of_stems_can_be_converted_to_one_file(slakh_root, tmp_path):
     imported = importers.run("cerberus4", slakh_root, tmp_path / "out", convert=True)
     track = by_id(imported)["Track00001-S03-S01-S00-S02"]
-    assert track.audio == tmp_path / "out" / "audio" / "Track00001-S03-S01-S00-S02.flac"
+    assert track.audio == tmp_path / "out" / "audio-16k" / "Track00001-S03-S01-S00-S02.flac"
     samples, rate = soundfile.read(track.audio)
     assert rate == 16000 and len(samples) == 16000
     assert samples[8000] == pytest.approx(0.01 * (8 + 2 + 1 + 4), abs=1e-3)
@@ -437,13 +437,22 @@ def test_splits_by_name_are_shared_out_and_stay():
     assert set(importers.split_by_hash(f"song {i}", 0.0) for i in range(50)) == {"train"}
 
 
+def test_what_was_converted_before_is_passed_over(tmp_path):
+    sound(tmp_path / "sound" / "b.wav")
+    midi(tmp_path / "scores" / "b.mid")
+    first = by_id(importers.run("folder", tmp_path, convert=True, split="train"))
+    assert first["sound/b"].audio == tmp_path / "audio-16k" / "sound" / "b.flac"
+    again = by_id(importers.run("folder", tmp_path, split="train", overwrite=True))
+    assert list(again) == ["sound/b"] and again["sound/b"].audio == tmp_path / "sound" / "b.wav"
+
+
 def test_recordings_of_any_format_can_be_converted(tmp_path):
     sound(tmp_path / "a.mp3", seconds=1.5, channels=2)
     midi(tmp_path / "a.mid")
     with pytest.raises(InputError, match="a.mp3: parts of a file of this format cannot be read exactly"):
         importers.run("folder", tmp_path)
     (track,) = by_id(importers.run("folder", tmp_path, tmp_path / "out", convert=True, split="train")).values()
-    assert track.audio == tmp_path / "out" / "audio" / "a.flac"
+    assert track.audio == tmp_path / "out" / "audio-16k" / "a.flac"
     described = soundfile.info(track.audio)
     assert (described.samplerate, described.channels) == (16000, 1)
     assert track.duration_seconds == pytest.approx(1.5, abs=0.15)

@@ -19,7 +19,7 @@ import numpy as np
 
 from mt3lite import audio, notes
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, slakh
+from mt3lite.training import datasets, importing, slakh
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery, Imported, import_dataset, rows_to_notes, table_rows
 
@@ -221,6 +221,8 @@ def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
     recordings, midis = {}, {}
     for path in sorted(root.rglob("*")):
         suffix = path.suffix.lower()
+        if path.is_relative_to(out / importing.CONVERTED_FOLDER):
+            continue  # made by an import before this one
         if suffix in audio.SUFFIXES or suffix in MIDI_SUFFIXES:
             group = midis if suffix in MIDI_SUFFIXES else recordings
             group.setdefault(path.stem, []).append(path)

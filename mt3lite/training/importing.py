@@ -1,7 +1,7 @@
 """A dataset as its publisher offers it -> a manifest that names its files.
 
 Recordings stay where they are. Where a dataset's notes are not in one MIDI file a track, the importer writes them as
-MIDI into ``midi/`` beside the manifest. On request recordings are converted into ``audio/``, also beside it.
+MIDI into ``midi/`` beside the manifest. On request recordings are converted into ``audio-16k/``, also beside it.
 """
 
 import csv
@@ -22,6 +22,7 @@ from mt3lite.training import checks, datasets
 VELOCITY = 100  # of notes whose annotation does not say how loud they are
 TICKS_PER_QUARTER = 5000  # of the MIDI files that are written: 0.1 ms at their 120 quarters a minute
 CONVERTED_RATE = 16000  # Hz, of all presets
+CONVERTED_FOLDER = "audio-16k"  # not "audio": people have folders of that name
 
 Notes = dict[Path, np.ndarray]  # by the MIDI file that they are to be written to
 
@@ -81,7 +82,7 @@ def import_dataset(
         root: the dataset's folder.
         out: folder for the manifest and what goes with it; made when missing. None: `root` itself.
         license: of recordings and notes, as an SPDX identifier; "": not stated.
-        convert: write every recording as mono FLAC of 16 kHz into ``audio/`` and name that file.
+        convert: write every recording as mono FLAC of 16 kHz into ``audio-16k/`` and name that file.
         skip_faulty: leave faulty tracks out instead of refusing the whole; they are among the remarks.
         overwrite: replace a manifest that is there.
         jobs: processes at work.
@@ -136,7 +137,7 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
             path.parent.mkdir(parents=True, exist_ok=True)
             write_midi(lasting, path)
         if job.convert:
-            track = dataclasses.replace(track, audio=_convert(track, job.out / "audio" / f"{track.id}.flac"))
+            track = dataclasses.replace(track, audio=_convert(track, job.out / CONVERTED_FOLDER / f"{track.id}.flac"))
     except InputError as error:
         return track, checks.Findings((str(error),)), 0
     findings = checks.check_track(track, sample_rate=CONVERTED_RATE)
