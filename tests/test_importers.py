@@ -201,12 +201,15 @@ def test_slakh(slakh_root):
 
 def test_babyslakh_has_no_folders_of_splits(tmp_path):
     song(tmp_path / "Track00001", BAND[:2])
+    metadata = tmp_path / "Track00001" / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("audio_rendered: true", "audio_rendered: false"))
     for path in [*tmp_path.rglob("*.flac")]:
         samples, rate = soundfile.read(path)
         soundfile.write(path.with_suffix(".wav"), samples, rate)
         path.unlink()
     imported = importers.run("slakh2100", tmp_path)
-    assert by_id(imported)["Track00001"].audio.name == "mix.wav"
+    (track,) = by_id(imported).values()
+    assert track.audio.name == "mix.wav" and len(track.stems) == 2
     assert imported.remarks[0] == "1 songs are in no folder of a split; they are taken as train"
 
 

@@ -142,7 +142,10 @@ def _songs(root: Path) -> tuple[list[_Song], list[str], list[str]]:
 
 
 def _read_song(path: Path, split: str) -> _Song:
-    """Read a song's metadata; stems that are not in the mix are left aside."""
+    """Read a song's metadata; stems that are not in the mix are left aside.
+
+    These have neither a flag nor a file. The flag alone does not tell: in BabySlakh it is false throughout.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -153,7 +156,7 @@ def _read_song(path: Path, split: str) -> _Song:
         stems = [
             _stem_entry(path, name, entry)
             for name, entry in sorted(listed)
-            if entry["audio_rendered"] and entry["midi_saved"]
+            if entry["audio_rendered"] or _audio(path.parent / "stems" / name).is_file()
         ]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
