@@ -10,7 +10,7 @@ import sys
 import time
 
 import mt3lite
-from mt3lite.arguments import convert, data, evaluate, train, transcribe
+from mt3lite.arguments import convert, data, evaluate, render, train, transcribe
 from mt3lite.commands import quiet
 from mt3lite.errors import InputError
 
@@ -57,6 +57,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(started=STARTED, check=lambda _: None)
     parser.add_argument("--version", action="version", version=f"mt3lite {mt3lite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (transcribe, evaluate, train, data, convert):
+    for module in (transcribe, evaluate, train, data, render, convert):
         module.add(commands)
     return parser
