@@ -9,7 +9,7 @@ import collections
 import ctypes
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _NUM_CHANNELS = 144  # FluidSynth wants a multiple of 16
 _DRUM_BANK = 128  # where soundfonts keep their drum kits
 _DRUM_HOLD_SECONDS = 2.0  # a drum rings out: its written length says nothing
 _OVERSAMPLING = 2
+_BLOCK_SAMPLES = 1 << 18  # rendered at a time: a long piece takes little more memory than its result
 _LOWEST_RATE, _HIGHEST_RATE = 8000, 96000  # what FluidSynth takes for synth.sample-rate, in Hz
 _CC_VOLUME, _CC_REVERB, _CC_CHORUS = 7, 91, 93
 _BASE_VOLUME = 90  # controller 7 at 0 dB; leaves 6 dB up to 127
@@ -72,19 +73,26 @@ def render(
     Raises:
         InputError: FluidSynth is not installed; the soundfont is missing, unreadable or lacks a wanted program.
     """
-    import soxr
-
     rate = min(max(config.sample_rate * _OVERSAMPLING, _LOWEST_RATE), _HIGHEST_RATE)
     synth = _Synth(soundfont, rate, config.gain)
     try:
         synth.set_effects(config)
         synth.choose_programs(notes, config.drum_kit, volumes_db or {})
-        stereo = synth.play(_events(notes), _num_samples(notes, rate, config.tail_seconds))
+        blocks = synth.play(_events(notes), _num_samples(notes, rate, config.tail_seconds))
+        samples = _resampled(blocks, rate, config.sample_rate)
     finally:
         synth.close()
-    samples = soxr.resample(stereo.mean(axis=0), rate, config.sample_rate).astype(np.float32)
     peak = float(np.max(np.abs(samples), initial=0.0))
     return samples / np.float32(peak) if peak > 1.0 else samples
+
+
+def _resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> np.ndarray:
+    """Stereo blocks, float32 [2, any length], to mono samples at another rate."""
+    import soxr
+
+    stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    pieces = [stream.resample_chunk(block.mean(axis=0)) for block in blocks]
+    return np.concatenate([*pieces, stream.resample_chunk(np.zeros(0, np.float32), last=True)])
 
 
 def _num_samples(notes: np.ndarray, rate: int, tail_seconds: float) -> int:
@@ -194,24 +202,31 @@ class _Synth:
         self._synth.cc(channel, _CC_REVERB, 80)
         self._synth.cc(channel, _CC_CHORUS, 60)
 
-    def play(self, events: list[tuple[float, int, int, int]], num_samples: int) -> np.ndarray:
-        """Events in order of time to float32 [2, num_samples], not limited to -1 to 1."""
+    def play(self, events: list[tuple[float, int, int, int]], num_samples: int) -> Iterator[np.ndarray]:
+        """Events in order of time to `num_samples` of sound: blocks of float32 [2, any length], beyond -1 to 1, too."""
         write_float = self._write_float()
-        stereo = np.zeros((2, num_samples), np.float32)
-        left, right = (stereo[side].ctypes.data for side in (0, 1))
-        now = 0
-        for seconds, velocity, channel, pitch in [*events, (math.inf, 0, 0, 0)]:
-            due = num_samples if seconds == math.inf else min(num_samples, round(seconds * self._rate))
-            if due > now:
-                write_float(self._synth.synth, due - now, left, now, 1, right, now, 1)
-                now = due
-            if seconds == math.inf:
-                break
-            if velocity > 0:
-                self._synth.noteon(channel, pitch, velocity)
-            else:
-                self._synth.noteoff(channel, pitch)
-        return stereo
+        upcoming, start = iter([*events, (math.inf, 0, 0, 0)]), 0
+        event = next(upcoming)
+        while start < num_samples:
+            block = np.zeros((2, min(_BLOCK_SAMPLES, num_samples - start)), np.float32)
+            left, right = (block[side].ctypes.data for side in (0, 1))
+            now, end = 0, block.shape[1]
+            while now < end:
+                due = end if event[0] == math.inf else min(end, round(event[0] * self._rate) - start)
+                if due > now:
+                    write_float(self._synth.synth, due - now, left, now, 1, right, now, 1)
+                    now = due
+                if now < end:
+                    self._send(*event[1:])
+                    event = next(upcoming)
+            start += end
+            yield block
+
+    def _send(self, velocity: int, channel: int, pitch: int) -> None:
+        if velocity > 0:
+            self._synth.noteon(channel, pitch, velocity)
+        else:
+            self._synth.noteoff(channel, pitch)
 
     def _write_float(self):
         pointer, integer = ctypes.c_void_p, ctypes.c_int

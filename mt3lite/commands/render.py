@@ -6,7 +6,7 @@ from mt3lite import audio, files, notes, render
 from mt3lite.commands import sonify
 from mt3lite.errors import InputError
 
-LONGEST_SECONDS = 3 * 3600  # played at once, in memory: 7.6 GB at 44.1 kHz
+LONGEST_SECONDS = 3 * 3600  # the samples are in memory until they are written: 1.9 GB at 44.1 kHz
 
 
 def run(arguments: argparse.Namespace) -> int:
