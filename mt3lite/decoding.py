@@ -280,8 +280,11 @@ def generate_from(
 
 def _step(transformer: network.Transformer, params: dict, cross_cache: network.Cache, grammar, loop: _Loop) -> _Loop:
     """Add one token to every row."""
+    positions = jnp.broadcast_to(loop.position, loop.token.shape)
+    filled = jnp.arange(loop.self_cache[0][0].shape[2]) <= loop.position
+    place = network.Place(positions, loop.position, filled[None])
     logits, self_cache = transformer.apply(
-        {"params": params}, loop.token, loop.position, loop.carried, loop.self_cache, cross_cache, method="step"
+        {"params": params}, loop.token, place, loop.carried, loop.self_cache, cross_cache, method="step"
     )
     choice = grammar.choose(loop.grammar_state, logits) if grammar else logits.argmax(axis=-1)
     token = jnp.where(loop.ended, vocabulary.PAD, choice.astype(jnp.int32))

@@ -13,6 +13,7 @@ Axes: B batch, F frames, P encoder positions, T tokens, L cache length, H heads,
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -23,6 +24,17 @@ from mt3lite import carrying, frontend
 from mt3lite.errors import InputError
 
 Cache = list[tuple[jax.Array, jax.Array]]  # per decoder layer: keys and values, each [B, H, L, K]
+
+
+class Place(NamedTuple):
+    """Where a decoding step stands, with a token of each row. Rows may be of different lengths so far.
+
+    The caches have no order: a position is told by its embedding alone, so any slot will do for it.
+    """
+
+    positions: jax.Array  # int32 [B]: tokens of each row before this one
+    slot: jax.Array  # int32 scalar: the slot of the caches, one for all rows, that this token's keys and values go to
+    filled: jax.Array  # bool [B or 1, L]: the slots that belong to the row, with this one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,13 +283,13 @@ class DecoderLayer(nn.Module):
         y = self.mlp(self.pre_mlp_layer_norm(x), deterministic)
         return x + self.dropout(y, deterministic=deterministic)
 
-    def step(self, x: jax.Array, position: jax.Array, stand: jax.Array, self_cache, cross_cache):
-        """[B, 1, D] at `position`, caches of this layer ([B, H, L, K], [B, H, P, K] pairs) -> [B, 1, D], self cache."""
+    def step(self, x: jax.Array, place: Place, stand: jax.Array, self_cache, cross_cache):
+        """[B, 1, D] at `place`, caches of this layer ([B, H, L, K], [B, H, P, K] pairs) -> [B, 1, D], self cache."""
         y = self.pre_self_attention_layer_norm(x)
         new_key, new_value = self.self_attention.keys_values(y)
-        keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, position, axis=2)
-        values = jax.lax.dynamic_update_slice_in_dim(self_cache[1], new_value, position, axis=2)
-        filled = jnp.arange(keys.shape[2]) <= position
+        keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, place.slot, axis=2)
+        values = jax.lax.dynamic_update_slice_in_dim(self_cache[1], new_value, place.slot, axis=2)
+        filled = place.filled[:, None, None]
         x = x + self.self_attention.attend(self.self_attention.queries(y), keys, values, filled)
         y = self.encoder_decoder_attention.queries(self.pre_cross_attention_layer_norm(x))
         window = self._window(stand, cross_cache[0].shape[2])
@@ -342,10 +354,10 @@ class Decoder(nn.Module):
         self.logits_dense = _dense(cfg.vocab_size, jnp.float32, None, logits_init)
         self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))
 
-    def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array) -> jax.Array:
-        """Tokens [B, T], positions [T], carried [B, T, R] -> [B, T, D]."""
+    def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array, length: int) -> jax.Array:
+        """Tokens [B, T], positions [T] or [B, T] less than length, carried [B, T, R] -> [B, T, D]."""
         cfg = self.config
-        table = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim), jnp.dtype(cfg.dtype))
+        table = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim)[:length], jnp.dtype(cfg.dtype))
         x = self.token_embedder(tokens) + table[positions]
         if cfg.pitch_range[1]:
             x = x + self.sounding_embedder(carried[..., len(cfg.carried_ranges) :])
@@ -362,7 +374,7 @@ class Decoder(nn.Module):
         """Encoded [B, P, D], decoder input tokens [B, T] -> logits float32 [B, T, V]."""
         length = tokens.shape[1]
         carried = carrying.sequence(tokens, self.config)
-        x = self.dropout(self._embed(tokens, jnp.arange(length), carried), deterministic=deterministic)
+        x = self.dropout(self._embed(tokens, jnp.arange(length), carried, length), deterministic=deterministic)
         causal = jnp.tril(jnp.ones((length, length), bool))
         for layer in self.layers:
             x = layer(x, encoded, self._stand(carried), causal, deterministic)
@@ -373,13 +385,13 @@ class Decoder(nn.Module):
         """Return each layer's keys and values of the encoded positions, computed once for all steps."""
         return [layer.encoder_decoder_attention.keys_values(encoded) for layer in self.layers]
 
-    def step(self, tokens, position, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
-        """One position: tokens [B], position scalar, carried [B, R] -> logits [B, V] and the updated self cache."""
+    def step(self, tokens, place: Place, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+        """One token of each row: tokens [B], carried [B, R] -> logits [B, V] and the updated self cache."""
         carried = carried[:, None]
-        x = self._embed(tokens[:, None], position[None], carried)
+        x = self._embed(tokens[:, None], place.positions[:, None], carried, place.filled.shape[1])
         updated = []
         for layer, own, cross in zip(self.layers, self_cache, cross_cache, strict=True):
-            x, own = layer.step(x, position, self._stand(carried), own, cross)
+            x, own = layer.step(x, place, self._stand(carried), own, cross)
             updated.append(own)
         return self.logits_dense(self.decoder_norm(x).astype(jnp.float32))[:, 0], updated
 
@@ -426,9 +438,9 @@ class Transformer(nn.Module):
         """Keys and values of the encoder's output for each decoder layer, two [B, H, P, K] each."""
         return self.decoder.cross_cache(encoded)
 
-    def step(self, tokens, position, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
-        """One step: tokens int32 [B] at `position` (int32 scalar), carried int32 [B, R] -> logits [B, V], cache."""
-        return self.decoder.step(tokens, position, carried, self_cache, cross_cache)
+    def step(self, tokens, place: Place, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+        """One step: tokens int32 [B] at `place`, carried int32 [B, R] -> logits [B, V], cache."""
+        return self.decoder.step(tokens, place, carried, self_cache, cross_cache)
 
 
 def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:

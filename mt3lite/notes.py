@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mt3lite import files, instruments, midi_tracks
+from mt3lite import files, instruments, midi_tracks, midi_writing
 from mt3lite.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ NOTE_DTYPE = np.dtype(
         ("is_drum", "?"),
     ]
 )
-
-DRUM_INSTRUMENT = 9  # the MIDI channel of drums, counted from 0
-TICKS_PER_QUARTER = 220  # note_seq's standard resolution
 
 
 def empty() -> np.ndarray:
@@ -128,14 +125,14 @@ def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
     """
     import note_seq
 
-    note_sequence = note_seq.NoteSequence(ticks_per_quarter=TICKS_PER_QUARTER)
+    note_sequence = note_seq.NoteSequence(ticks_per_quarter=midi_writing.TICKS_PER_QUARTER)
     instrument_of_program: dict[int, int] = {}
     for onset, offset, pitch, velocity, program, is_drum in notes.tolist():
         if is_drum:
-            instrument = DRUM_INSTRUMENT
+            instrument = midi_writing.DRUM_CHANNEL
         else:
             next_instrument = len(instrument_of_program)
-            next_instrument += next_instrument >= DRUM_INSTRUMENT
+            next_instrument += next_instrument >= midi_writing.DRUM_CHANNEL
             instrument = instrument_of_program.setdefault(program, next_instrument)
         note_sequence.notes.add(
             start_time=onset,
@@ -186,10 +183,8 @@ def write_midi(notes: np.ndarray, path: str | os.PathLike) -> None:
     Raises ``InputError`` for notes that ``validate`` refuses and for a folder that does not exist or is not writable.
     """
     validate(notes)
-    import note_seq
-
     with files.atomic_path(path) as temporary_path:
-        note_seq.note_sequence_to_midi_file(to_note_sequence(notes), os.fspath(temporary_path))
+        midi_writing.write(notes, temporary_path)
 
 
 def _describe(note: np.void) -> str:

@@ -1,30 +1,52 @@
 """From a recording to its notes: the stops of the line, called in their order."""
 
+import collections
+import concurrent.futures
 import dataclasses
 import functools
+import itertools
 import math
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 import numpy as np
 
-from mt3lite import audio, codec, decoding, instruments, network, notes, segments, stopwatch, vocabulary, weights
+from mt3lite import (
+    audio,
+    codec,
+    decoding,
+    instruments,
+    kept_programs,
+    lanes,
+    network,
+    notes,
+    segments,
+    stopwatch,
+    vocabulary,
+    weights,
+)
 from mt3lite.config import Config
 from mt3lite.errors import InputError
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     import note_seq
 
 DEFAULT_MODEL = "small"
-# Segments decoded together. On a CPU a token of a row costs about the same in batches of 4 and of 32 (`small`: 0.2 ms),
-# while a larger batch waits longer for its longest row and has more to fill up for a short recording. Accelerators
-# gain from larger ones.
-BATCH_SEGMENTS = 8
+# Segments decoded together. On a CPU a token of a row costs about the same in batches of 4 and of 32, while more lanes
+# have less to do for a short recording. Accelerators need many to be kept busy.
+CPU_LANES, ACCELERATOR_LANES = 8, 128
+# Segments encoded together: on a CPU what two need stays in its cache (`small`: 5 ms a segment, with eight 20 ms).
+CPU_ENCODE, ACCELERATOR_ENCODE = 2, 32
+READ_SEGMENTS = 8  # of a recording that become frames together
+
+Recording = str | os.PathLike | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,19 +70,20 @@ class Transcription:
 class Transcriber:
     """A loaded model, ready for any number of recordings; `load` makes one.
 
-    Every batch is filled up to the batch size, so that one compiled program serves all recordings. It is compiled when
-    the first batch comes, and again only for another batch size or choice of instruments.
+    Its programs are compiled when they are first needed, and again only for another batch size or choice of
+    instruments; recordings of any length share them.
 
     Attributes:
         model: the settings, weights, origin and licence.
     """
 
-    def __init__(self, model: weights.Model):
+    def __init__(self, model: weights.Model, *, program_folder: Path | None = None):
+        """Take a model, and a folder in which compiled programs are kept for later runs; None: they are not kept."""
         self.model = model
         self._vocabulary = vocabulary.Vocabulary(model.config.vocabulary)
-        self._network = network.Transformer(model.config.network)
         self._params = jax.device_put(model.params)
-        self._programs: dict[tuple, tuple[Callable, Callable]] = {}  # by batch size and grammar: encode, decode
+        self._program_folder = program_folder
+        self._programs: dict[tuple, lanes.Programs] = {}  # by lanes and choice of instruments
         # What a segment without notes is told as; the codec refuses to tell that to the ancestor.
         ties = [self._vocabulary.first_id("tie")] if model.config.codec.events == "notes_with_ties" else []
         self._silence = np.array([*ties, vocabulary.EOS], np.int32)
@@ -71,12 +94,16 @@ class Transcriber:
         other._programs = self._programs
         return other
 
+    def prepare(self, *, only: instruments.InstrumentSet | None = None, batch_size: int | None = None) -> None:
+        """Begin to load or compile, beside other work, what `transcribe` with these arguments needs."""
+        self._programs_for(only, batch_size).prepare()
+
     def transcribe(
         self,
-        recording: str | os.PathLike | np.ndarray,
+        recording: Recording,
         *,
         only: instruments.InstrumentSet | None = None,
-        batch_size: int = BATCH_SEGMENTS,
+        batch_size: int | None = None,
         progress: Callable[[float, float], None] | None = None,
     ) -> Transcription:
         """Return the notes of a recording.
@@ -85,45 +112,91 @@ class Transcriber:
             recording: an audio file; or float32 [num_samples], mono, -1 to 1, at the sample rate of
                 `model.config.spectrogram`.
             only: the instruments to look for, see `instruments.parse`; None for all.
-            batch_size: segments that go through the network together, see `BATCH_SEGMENTS`.
-            progress: called after each batch with the seconds done and the seconds in all.
+            batch_size: segments decoded together; None for what suits the device.
+            progress: called as the work goes on with the seconds done and the seconds in all.
 
         Raises:
             InputError: the recording cannot be read or holds no samples; the batch size is not positive; the model does
                 not tell the instruments apart.
         """
-        if batch_size < 1:
-            raise InputError(f"batch size {batch_size}: a batch holds at least one segment")
-        config, watch = self.model.config, stopwatch.Stopwatch()
-        grammar = self._grammar(only)
-        sound = _Sound(recording, config.spectrogram.sample_rate)
-        batches = segments.iter_segments(
-            watch.measure_each("read", sound), config.spectrogram, config.segments, batch_segments=batch_size
-        )
-        decoder = codec.SegmentDecoder(self._vocabulary, config.codec)
-        num_segments = silent_segments = 0
-        for batch, is_last in _mark_last(watch.measure_each("spectrogram", batches)):
-            silent = _silent_rows(batch, config)
-            tokens = self._tokens(batch.frames, silent, batch_size, grammar, watch)
+        expected = functools.cache(lambda: _expected_seconds(recording, self.model.config.spectrogram.sample_rate))
+        told = progress and (lambda done: progress(done, expected()))
+        (result,) = self.transcribe_all([recording], only=only, batch_size=batch_size, progress=told)
+        if isinstance(result, InputError):
+            raise result
+        return result
+
+    def transcribe_all(
+        self,
+        recordings: Iterable[Recording],
+        *,
+        only: instruments.InstrumentSet | None = None,
+        batch_size: int | None = None,
+        jobs: int = 1,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Transcription | InputError]:
+        """Yield the notes of each recording, in their order; or the error of one that cannot be read.
+
+        Segments of several recordings are decoded together, so that many short ones take no longer than a long one.
+
+        Args:
+            recordings: as for `transcribe`.
+            only: as for `transcribe`.
+            batch_size: as for `transcribe`.
+            jobs: recordings that are read at a time, beside the decoding.
+            progress: called as the work goes on with the seconds done of all recordings.
+
+        Raises:
+            InputError: as `transcribe`, for what does not concern one recording.
+        """
+        programs, watch = self._programs_for(only, batch_size), stopwatch.Stopwatch()
+        tasks: collections.deque[_Task] = collections.deque()  # begun, and not yet yielded
+        yielded_seconds = 0.0
+
+        def finished() -> Iterator[Transcription | InputError]:
+            nonlocal yielded_seconds
+            while tasks:
+                with watch.measure("assemble"):
+                    tasks[0].assemble()  # it may be all silent, so that no token of it comes
+                if progress:
+                    progress(yielded_seconds + sum(task.done_seconds for task in tasks))
+                if not tasks[0].is_done:
+                    return
+                yielded_seconds += tasks[0].done_seconds
+                yield tasks.popleft().result(watch)
+
+        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, tasks), programs, watch):
+            task.tokens[segment] = tokens
             with watch.measure("assemble"):
-                self._assemble(decoder, tokens, batch.first_frame, sound.num_samples if is_last else None)
-            num_segments += len(silent)
-            silent_segments += int(silent.sum())
-            if progress:
-                end_frame = int(batch.first_frame[-1]) + config.segments.num_frames
-                end_seconds = float(end_frame / config.spectrogram.frames_per_second)
-                progress(min(end_seconds, sound.seconds), sound.expected_seconds)
-        with watch.measure("assemble"):
-            transcribed = notes.sort(decoder.finish())
-        return Transcription(
-            notes=transcribed,
-            duration_seconds=sound.seconds,
-            num_segments=num_segments,
-            silent_segments=silent_segments,
-            invalid_events=decoder.invalid_events,
-            dropped_events=decoder.dropped_events,
-            timings=watch.seconds,
-        )
+                task.assemble()
+            yield from finished()
+        yield from finished()
+
+    def _programs_for(self, only: instruments.InstrumentSet | None, batch_size: int | None) -> lanes.Programs:
+        """Return the programs for a choice of instruments and a number of lanes."""
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch size {batch_size}: a batch holds at least one segment")
+        config, on_cpu = self.model.config, jax.default_backend() == "cpu"
+        num_lanes = batch_size or (CPU_LANES if on_cpu else ACCELERATOR_LANES)
+        grammar = self._grammar(only)
+        key = num_lanes, grammar
+        if key not in self._programs:
+            encode_batch = min(num_lanes, CPU_ENCODE if on_cpu else ACCELERATOR_ENCODE)
+            search = lanes.Search(network.Transformer(config.network), grammar, config.segments.max_tokens)
+            kept = None
+            if self._program_folder:
+                kept = kept_programs.Folder(
+                    self._program_folder, [str(config), str(only), str((num_lanes, encode_batch))]
+                )
+            self._programs[key] = lanes.Programs(
+                search,
+                self._params,
+                (config.segments.input_frames, config.spectrogram.num_bins),
+                num_lanes=num_lanes,
+                encode_batch=encode_batch,
+                kept=kept,
+            )
+        return self._programs[key]
 
     def _grammar(self, only: instruments.InstrumentSet | None) -> decoding.Grammar | None:
         """Return the grammar for a choice of instruments; without one, the ancestor's presets have none."""
@@ -133,64 +206,136 @@ class Transcriber:
         programs, drums = (None, True) if only is None else (only.programs, only.drums)
         return decoding.Grammar(self._vocabulary, config.codec, config.segment_steps, programs, drums)
 
-    def _tokens(
-        self,
-        frames: np.ndarray,
-        silent: np.ndarray,
-        batch_size: int,
-        grammar: decoding.Grammar | None,
-        watch: stopwatch.Stopwatch,
-    ) -> np.ndarray:
-        """Return int32 [n, max_tokens] for frames [n, input_frames, bins], skipping those in silent, bool [n]."""
-        tokens = np.full((len(frames), self.model.config.segments.max_tokens), vocabulary.PAD, np.int32)
-        tokens[silent, : len(self._silence)] = self._silence
-        (heard,) = np.nonzero(~silent)
-        if len(heard):
-            # Rows that only fill the batch repeat its first: they end when that does, and so cost no step of decoding.
-            rows = np.concatenate([heard, np.full(batch_size - len(heard), heard[0])])
-            encode, decode = self._programs_for(batch_size, grammar, watch)
-            with watch.measure("encode"):
-                encoded = _wait(encode(self._params, frames[rows]))
-            with watch.measure("decode"):
-                tokens[heard] = np.asarray(_wait(decode(self._params, encoded)))[: len(heard)]
-        return tokens
+    def _decode(
+        self, segments_: Iterator[tuple[tuple, np.ndarray]], programs: lanes.Programs, watch: stopwatch.Stopwatch
+    ) -> Iterator[tuple[tuple, np.ndarray]]:
+        """Yield key and tokens of segments (key, frames), in the order in which they end."""
+        return lanes.Pool(programs, self._params, watch).decode(segments_)
 
-    def _programs_for(
-        self, batch_size: int, grammar: decoding.Grammar | None, watch: stopwatch.Stopwatch
-    ) -> tuple[Callable, Callable]:
-        """Return the compiled programs, compiled ahead of their first call so that the time it takes can be told."""
-        key = batch_size, grammar
-        if key not in self._programs:
-            config = self.model.config
-            shape = batch_size, config.segments.input_frames, config.spectrogram.num_bins
-            frames = jax.ShapeDtypeStruct(shape, np.float32)
-            with watch.measure("compile"):
-                encode = decoding.encode.lower(self._network, self._params, frames)
-                decode = decoding.generate_from.lower(
-                    self._network, self._params, encode.out_info, max_tokens=config.segments.max_tokens, grammar=grammar
-                )
-                self._programs[key] = encode.compile(), decode.compile()
-        return self._programs[key]
-
-    def _assemble(
-        self, decoder: codec.SegmentDecoder, tokens: np.ndarray, first_frames: np.ndarray, num_samples: int | None
-    ) -> None:
-        """Hand consecutive segments to the decoder; `num_samples` of the recording where the last one ends it."""
-        config = self.model.config
-        frames_per_second = config.spectrogram.frames_per_second
-
-        def start_step(first_frame: int) -> int:
-            return codec.segment_start_step(
-                first_frame, frames_per_second=frames_per_second, vocabulary=self._vocabulary, config=config.codec
+    def _segments(
+        self, recordings: Iterable[Recording], jobs: int, tasks: "collections.deque[_Task]"
+    ) -> Iterator[tuple[tuple, np.ndarray]]:
+        """Yield ((task, segment), frames) of all segments that are not silent, and put their tasks into `tasks`."""
+        coming: collections.deque[_Task] = collections.deque()
+        recordings = iter(recordings)
+        while True:
+            coming.extend(
+                _Task(self.model.config, self._vocabulary, recording)
+                for recording in itertools.islice(recordings, max(0, jobs - len(coming)))
             )
+            if not coming:
+                return
+            task = coming.popleft()
+            tasks.append(task)
+            for frames, is_silent in task.read():
+                if is_silent:
+                    task.tokens[task.num_segments - 1] = self._silence
+                else:
+                    yield (task, task.num_segments - 1), frames
 
-        following = [*first_frames[1:].tolist(), int(first_frames[-1]) + config.segments.num_frames]
-        end_steps: list[int | None] = [start_step(frame) for frame in following]
-        if num_samples is not None:  # the ancestor sets its last segment no limit
-            steps = Fraction(num_samples * config.vocabulary.steps_per_second, config.spectrogram.sample_rate)
-            end_steps[-1] = None if config.codec.compatibility == "mt3" else math.ceil(steps)
-        for row, first_frame, end_step in zip(tokens, first_frames.tolist(), end_steps, strict=True):
-            decoder.decode(row, start_step=start_step(first_frame), end_step=end_step)
+
+class _Task:
+    """A recording on its way: read ahead in a thread, its segments' tokens gathered and turned into notes in order."""
+
+    def __init__(self, config: Config, words: vocabulary.Vocabulary, recording: Recording):
+        self.num_segments = self._silent_segments = 0
+        self.tokens: dict[int, np.ndarray] = {}  # of segments decoded and not yet assembled
+        self.done_seconds = 0.0
+        self._config, self._vocabulary = config, words
+        self._decoder = codec.SegmentDecoder(words, config.codec)
+        self._assembled = 0
+        self._read_to_end, self._error = False, None
+        self._watch = stopwatch.Stopwatch()
+        self._sound = _Sound(recording, config.spectrogram.sample_rate)
+        batches = segments.iter_segments(
+            self._watch.measure_each("read", self._sound),
+            config.spectrogram,
+            config.segments,
+            batch_segments=READ_SEGMENTS,
+        )
+        self._batches = _ahead(self._watch.measure_each("spectrogram", batches))
+
+    def read(self) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yield the frames of each segment, and whether it is silent; stop at an error, which `result` returns."""
+        try:
+            for batch in self._batches:
+                silent = _silent_rows(batch, self._config)
+                for frames, is_silent in zip(batch.frames, silent.tolist(), strict=True):
+                    self.num_segments += 1
+                    self._silent_segments += is_silent
+                    yield frames, is_silent
+            self._read_to_end = True
+        except InputError as error:
+            self._error = error
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result."""
+        return self._error is not None or (self._read_to_end and self._assembled == self.num_segments)
+
+    def assemble(self) -> None:
+        """Turn into notes what has been decoded without a gap; the last segment only when it is known to be that."""
+        config, frames_per_second = self._config, self._config.spectrogram.frames_per_second
+        while self._assembled in self.tokens and (self._read_to_end or self._assembled + 1 < self.num_segments):
+            first_frame = self._assembled * config.segments.num_frames
+            is_last = self._read_to_end and self._assembled + 1 == self.num_segments
+            end_step = self._end_step() if is_last else self._start_step(first_frame + config.segments.num_frames)
+            tokens = self.tokens.pop(self._assembled)
+            self._decoder.decode(tokens, start_step=self._start_step(first_frame), end_step=end_step)
+            self._assembled += 1
+            end_seconds = float(self._assembled * config.segments.num_frames / frames_per_second)
+            self.done_seconds = min(end_seconds, self._sound.seconds)
+
+    def _start_step(self, first_frame: int) -> int:
+        config = self._config
+        return codec.segment_start_step(
+            first_frame,
+            frames_per_second=config.spectrogram.frames_per_second,
+            vocabulary=self._vocabulary,
+            config=config.codec,
+        )
+
+    def _end_step(self) -> int | None:
+        """Return the step that the recording ends at; None for the ancestor, which sets its last segment no limit."""
+        config = self._config
+        steps = Fraction(self._sound.num_samples * config.vocabulary.steps_per_second, config.spectrogram.sample_rate)
+        return None if config.codec.compatibility == "mt3" else math.ceil(steps)
+
+    def result(self, watch: stopwatch.Stopwatch) -> Transcription | InputError:
+        """Return what was found, with the time that `watch` has counted since it was last asked."""
+        if self._error is not None:
+            return self._error
+        with watch.measure("assemble"):
+            transcribed = notes.sort(self._decoder.finish())
+        self._watch.add(watch.seconds)
+        watch.seconds.clear()
+        return Transcription(
+            notes=transcribed,
+            duration_seconds=self._sound.seconds,
+            num_segments=self.num_segments,
+            silent_segments=self._silent_segments,
+            invalid_events=self._decoder.invalid_events,
+            dropped_events=self._decoder.dropped_events,
+            timings=self._watch.seconds,
+        )
+
+
+def _ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items that a thread gets, one of them ahead. It begins at once, and errors come out where they belong."""
+    worker, end, iterator = concurrent.futures.ThreadPoolExecutor(1, "read"), object(), iter(items)
+
+    def submit() -> concurrent.futures.Future:
+        return worker.submit(next, iterator, end)
+
+    def take(coming: concurrent.futures.Future) -> Iterator[T]:
+        try:
+            while (item := coming.result()) is not end:
+                coming = submit()
+                yield item
+        finally:
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    return take(submit())
 
 
 class _Sound:
@@ -198,12 +343,12 @@ class _Sound:
 
     def __init__(self, recording: str | os.PathLike | np.ndarray, sample_rate: int):
         self.num_samples = 0
-        self._recording = _checked(recording) if isinstance(recording, np.ndarray) else recording
+        self._recording = recording
         self._sample_rate = sample_rate
 
     def __iter__(self) -> Iterator[np.ndarray]:
         is_array = isinstance(self._recording, np.ndarray)
-        for block in [self._recording] if is_array else audio.stream(self._recording, self._sample_rate):
+        for block in [_checked(self._recording)] if is_array else audio.stream(self._recording, self._sample_rate):
             self.num_samples += len(block)
             yield block
 
@@ -212,12 +357,12 @@ class _Sound:
         """How much has gone by."""
         return self.num_samples / self._sample_rate
 
-    @functools.cached_property
-    def expected_seconds(self) -> float:
-        """How long the whole is, as far as a file's header tells."""
-        if isinstance(self._recording, np.ndarray):
-            return len(self._recording) / self._sample_rate
-        return audio.info(self._recording).duration_seconds
+
+def _expected_seconds(recording: Recording, sample_rate: int) -> float:
+    """Return how long a recording is, as far as a file's header tells."""
+    if isinstance(recording, np.ndarray):
+        return len(recording) / sample_rate
+    return audio.info(recording).duration_seconds
 
 
 def _checked(samples: np.ndarray) -> np.ndarray:
@@ -239,27 +384,12 @@ def _silent_rows(batch: segments.Segments, config: Config) -> np.ndarray:
     return loudest <= np.log(np.float32(config.spectrogram.log_floor))
 
 
-def _wait(computed):
-    """Return arrays once they are computed. Unlike `jax.block_until_ready`, this lets Ctrl-C through meanwhile."""
-    for array in jax.tree.leaves(computed):
-        while not array.is_ready():
-            time.sleep(0.001)
-    return computed
+def load(name_or_folder: str | os.PathLike = DEFAULT_MODEL, *, program_folder: Path | None = None) -> Transcriber:
+    """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load`.
 
-
-def _mark_last(items: Iterable[segments.Segments]) -> Iterator[tuple[segments.Segments, bool]]:
-    """Yield each item with whether it is the last."""
-    iterator = iter(items)
-    current = next(iterator, None)
-    while current is not None:
-        following = next(iterator, None)
-        yield current, following is None
-        current = following
-
-
-def load(name_or_folder: str | os.PathLike = DEFAULT_MODEL) -> Transcriber:
-    """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load`."""
-    return Transcriber(weights.load(name_or_folder))
+    With a `program_folder`, compiled programs are kept there for later runs.
+    """
+    return Transcriber(weights.load(name_or_folder), program_folder=program_folder)
 
 
 def transcribe(

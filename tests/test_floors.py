@@ -15,6 +15,7 @@ FLOORS = (
     ("errors", "files", "instruments", "vocabulary", "stopwatch"),
     (
         "midi_tracks",
+        "midi_writing",
         "notes",
         "note_files",
         "audio",
@@ -26,7 +27,7 @@ FLOORS = (
         "score_tables",
     ),
     ("codec", "render", "outputs", "plot", "scoring", "score_files", "score_page"),
-    ("frontend", "carrying", "network", "decoding"),
+    ("frontend", "carrying", "network", "decoding", "kept_programs", "lanes"),
     ("config",),
     ("weights",),
     ("transcriber",),

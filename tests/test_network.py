@@ -163,7 +163,9 @@ def test_steps_give_the_logits_of_the_whole_sequence(net_config):
     @jax.jit
     def step(tokens, position, carried, self_cache, cross_cache):
         carried = carrying.carry(carried, tokens, net_config)
-        arguments = (tokens, position, carried, self_cache, cross_cache)
+        filled = jnp.arange(self_cache[0][0].shape[2]) <= position
+        place = network.Place(jnp.broadcast_to(position, tokens.shape), position, filled[None])
+        arguments = (tokens, place, carried, self_cache, cross_cache)
         return carried, *transformer.apply({"params": params}, *arguments, method="step")
 
     encoded, expected = forward(net_config, params, frames, tokens)

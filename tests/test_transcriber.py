@@ -1,6 +1,5 @@
 """The whole line: with an oracle in the network's place the notes come back, and with random weights nothing breaks."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -42,13 +41,14 @@ def with_oracle(name: str, piece: np.ndarray, num_frames: int, monkeypatch) -> t
         )
     )
 
-    def decode(params, frames):
-        tokens = np.zeros((len(frames), settings.segments.max_tokens), np.int32)
-        for row, target in zip(tokens, targets, strict=False):
-            row[: len(target)] = target
-        return jnp.asarray(tokens)
+    def decode(segments, programs, watch):
+        for key, _ in segments:
+            tokens = np.zeros(settings.segments.max_tokens, np.int32)
+            target = next(targets)
+            tokens[: len(target)] = target
+            yield key, tokens
 
-    monkeypatch.setattr(oracle, "_programs_for", lambda *_: (lambda params, frames: jnp.asarray(frames), decode))
+    monkeypatch.setattr(oracle, "_decode", decode)
     return oracle
 
 
@@ -118,24 +118,38 @@ def test_progress_rises_to_the_end(tiny, tmp_path):
             soundfile.write(recording, noise(9), SAMPLE_RATE)
         calls = []
         tiny.transcribe(recording, batch_size=2, progress=lambda *seconds, calls=calls: calls.append(seconds))
-        assert calls == [(4.0, 9.0), (8.0, 9.0), (9.0, 9.0)]
+        assert calls == sorted(calls)
+        assert calls[0][0] < calls[-1][0] == 9.0
+        assert {expected for _, expected in calls} == {9.0}
 
 
 def test_silence_is_not_shown_to_the_network(tiny, monkeypatch):
-    shown = []
-    compiled = tiny._programs_for
+    shown, decode = [], tiny._decode
 
-    def spy(*arguments):
-        encode, decode = compiled(*arguments)
-        return (lambda params, frames: shown.append(len(frames)) or encode(params, frames)), decode
+    def spy(segments, *arguments):
+        return decode((shown.append(key[1]) or (key, frames) for key, frames in segments), *arguments)
 
-    monkeypatch.setattr(tiny, "_programs_for", spy)
+    monkeypatch.setattr(tiny, "_decode", spy)
     result = tiny.transcribe(np.zeros(5 * SAMPLE_RATE, np.float32), batch_size=2)
     assert (len(result.notes), result.num_segments, result.silent_segments, shown) == (0, 3, 3, [])
     half = np.concatenate([np.zeros(5 * SAMPLE_RATE, np.float32), noise(4)])
     result = tiny.transcribe(half, batch_size=2)
-    assert (result.num_segments, result.silent_segments, shown) == (5, 2, [2, 2])
+    assert (result.num_segments, result.silent_segments, shown) == (5, 2, [2, 3, 4])
     assert (result.notes["onset"] >= 4.0).all()
+
+
+def test_many_recordings_are_what_each_is_alone(tiny, result, tmp_path):
+    recordings = [noise(5), np.zeros(SAMPLE_RATE, np.float32), tmp_path / "missing.wav", noise(3, seed=1), noise(5)]
+    done = []
+    results = list(tiny.transcribe_all(recordings, batch_size=2, jobs=2, progress=done.append))
+    assert "missing.wav" in str(results[2])
+    assert isinstance(results[2], InputError)
+    np.testing.assert_array_equal(results[0].notes, result.notes)
+    np.testing.assert_array_equal(results[4].notes, result.notes)
+    np.testing.assert_array_equal(results[3].notes, tiny.transcribe(recordings[3], batch_size=2).notes)
+    assert (len(results[1].notes), results[1].silent_segments) == (0, 1)
+    assert done == sorted(done)
+    assert done[-1] == 14.0
 
 
 def test_only_the_instruments_asked_for(tiny):
