@@ -206,10 +206,6 @@ class Programs:
         """Return a program: "encode", "admit", "run" with a ring, or "resize" from a ring to another."""
         return self._begin(name, *lengths).result()
 
-    def is_ready(self, *name) -> bool:
-        """Whether a program can be had without waiting."""
-        return name in self._compiled and self._compiled[name].done()
-
     def blank(self) -> Lanes:
         """Return lanes without a segment, with the shortest rings."""
         (_, lanes, _), _ = self("run", self.rings[0]).args_info
@@ -335,10 +331,8 @@ class Pool:
                 self._lanes = self._lanes._replace(slot=slot, self_cache=rings)
 
     def _program(self, *name) -> jax.stages.Compiled:
-        if not self._programs.is_ready(*name):
-            with self._watch.measure("compile"):
-                return self._programs(*name)
-        return self._programs(*name)
+        with self._watch.measure("compile"):
+            return self._programs(*name)
 
 
 def wait(computed):

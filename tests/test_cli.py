@@ -163,7 +163,7 @@ def test_one_sample(run, tmp_path):
 
 def test_compiled_programs_are_kept_in_the_users_cache(run, compilation_cache, tmp_path):
     run("transcribe", write_noise(tmp_path / "song.wav"))
-    assert names(compilation_cache / "mt3lite" / "jax")
+    assert names(compilation_cache / "mt3lite" / "programs")
 
 
 # --- bad input: one line each ---

@@ -1,0 +1,149 @@
+"""Lanes give the tokens of the plain loop, whatever their number, the lengths of the segments, and the rings."""
+
+import jax
+import numpy as np
+import pytest
+
+from mt3lite import codec, config, decoding, kept_programs, lanes, network, stopwatch, vocabulary
+
+MAX_TOKENS = 24
+OWN = config.preset("tiny")
+PLAIN = network.NetworkConfig(
+    input_depth=OWN.network.input_depth,
+    vocab_size=OWN.network.vocab_size,
+    emb_dim=32,
+    num_heads=2,
+    head_dim=8,
+    num_encoder_layers=1,
+    num_decoder_layers=2,
+    mlp_dim=32,
+)
+NETWORKS = {"own": OWN.network, "plain": PLAIN}
+FRAMES = 24
+
+
+@pytest.fixture(autouse=True)
+def short_rings(monkeypatch):
+    monkeypatch.setattr(lanes, "FIRST_RING", 8)
+
+
+def random_params(net: network.NetworkConfig, seed: int, end_bias: float) -> dict:
+    """Return random parameters; the larger the bias, the sooner segments end."""
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda leaf: rng.normal(0, 1.5 * leaf.shape[0] ** -0.5, leaf.shape) if leaf.ndim > 1 else np.ones(leaf.shape),
+        network.parameter_shapes(net),
+    )
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
+    params["decoder"]["logits_dense"]["kernel"][:, vocabulary.EOS] *= end_bias
+    return params
+
+
+def segments(seed: int, count: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(-1, 2.5, (count, FRAMES, OWN.network.input_depth)).astype(np.float32)
+
+
+def make(net_name: str, with_grammar: bool, num_lanes: int, encode_batch: int, params: dict, kept=None):
+    words = vocabulary.Vocabulary(OWN.vocabulary)
+    grammar = decoding.Grammar(words, codec.CodecConfig(events="notes", granularity="midi_class"), 200) if with_grammar else None
+    search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS)
+    shape = FRAMES, OWN.network.input_depth
+    programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=encode_batch, kept=kept)
+    return search, programs
+
+
+def plain(search: lanes.Search, params: dict, frames: np.ndarray) -> np.ndarray:
+    """Return what the plain loop makes of at most 18 segments; always so many, so that it is compiled once."""
+    filled = np.concatenate([frames, np.repeat(frames[:1], 18 - len(frames), axis=0)])
+    tokens = decoding.generate(search.transformer, params, filled, max_tokens=MAX_TOKENS, grammar=search.grammar)
+    return np.asarray(tokens)[: len(frames)]
+
+
+@pytest.mark.parametrize(
+    ("net_name", "with_grammar", "num_lanes", "encode_batch"),
+    [("own", True, 3, 2), ("plain", True, 1, 1), ("plain", False, 5, 3)],
+)
+def test_tokens_are_those_of_the_plain_loop(net_name, with_grammar, num_lanes, encode_batch):
+    params = random_params(NETWORKS[net_name], 0, 1.0)
+    search, programs = make(net_name, with_grammar, num_lanes, encode_batch, params)
+    lengths = set()
+    for seed, end_bias, count in ((2, 3.0, 14), (3, 8.0, 1), (4, 6.0, 17)):
+        params = random_params(NETWORKS[net_name], seed, end_bias)
+        frames = segments(seed, count)
+        expected = plain(search, params, frames)
+        pool = lanes.Pool(programs, params, stopwatch.Stopwatch())
+        came = dict(pool.decode(enumerate(frames)))
+        np.testing.assert_array_equal(np.stack([came[key] for key in range(count)]), expected)
+        lengths |= set((expected != vocabulary.PAD).sum(axis=1).tolist())
+    assert max(lengths) == MAX_TOKENS, "no segment was cut"
+    assert len(lengths) > 3, f"segments of lengths {lengths} alone do not test refilling"
+
+
+def test_rings_grow_and_shrink_without_losing_a_token():
+    net = PLAIN
+    rng = np.random.default_rng(0)
+    rings = [(rng.normal(size=(2, net.num_heads, 8, 4)).astype(np.float32),) * 2]
+    slot = 3  # the last 8 tokens, oldest first, are in slots 3..7, 0..2
+    newest_first = [2, 1, 0, 7, 6, 5, 4, 3]
+    for length in (4, 8, 16):
+        new_slot, resized = lanes.resize(np.int32(slot), rings, length)
+        kept = min(length, 8)
+        for age in range(kept):
+            place = (int(new_slot) - 1 - age) % length
+            np.testing.assert_array_equal(resized[0][0][:, :, place], rings[0][0][:, :, newest_first[age]])
+
+
+def test_segments_are_taken_when_they_are_needed():
+    params = random_params(PLAIN, 1, 6.0)
+    _, programs = make("plain", False, 2, 2, params)
+    taken = []
+    pool = lanes.Pool(programs, params, stopwatch.Stopwatch())
+    stream = pool.decode((taken.append(key) or (key, frames) for key, frames in enumerate(segments(0, 40))))
+    next(stream)
+    assert len(taken) <= 6  # two in lanes, and at most two batches ahead
+
+
+def test_the_order_of_the_longest_and_the_shortest_does_not_matter():
+    params = random_params(PLAIN, 5, 3.0)
+    search, programs = make("plain", False, 3, 2, params)
+    frames = segments(5, 12)
+    expected = plain(search, params, frames)
+    order = np.argsort((expected != vocabulary.PAD).sum(axis=1))
+    for keys in (order, order[::-1]):
+        pool = lanes.Pool(programs, params, stopwatch.Stopwatch())
+        for key, tokens in pool.decode((int(key), frames[key]) for key in keys):
+            np.testing.assert_array_equal(tokens, expected[key])
+
+
+def test_kept_programs_are_read_by_the_next_run(tmp_path, monkeypatch):
+    params, frames = random_params(PLAIN, 1, 3.0), segments(1, 5)
+    kept = kept_programs.Folder(tmp_path, ["setting"])
+    results = []
+    for _ in range(2):
+        _, programs = make("plain", False, 2, 2, params, kept)
+        results.append(dict(lanes.Pool(programs, params, stopwatch.Stopwatch()).decode(enumerate(frames))))
+        monkeypatch.setattr(lanes.Programs, "_lower", lambda *_: pytest.fail("compiled again"))
+    assert {key: tokens.tolist() for key, tokens in results[0].items()} == {
+        key: tokens.tolist() for key, tokens in results[1].items()
+    }
+
+
+def test_what_is_damaged_or_of_another_setting_is_not_read(tmp_path):
+    compiled = jax.jit(lambda x: x + 1).lower(np.float32(1)).compile()
+    kept = kept_programs.Folder(tmp_path, ["one"])
+    kept.write(("run", 8), compiled)
+    assert kept.read(("run", 8))(np.float32(1)) == 2
+    assert kept.read(("run", 16)) is None
+    assert kept_programs.Folder(tmp_path, ["other"]).read(("run", 8)) is None
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-1])
+    assert kept.read(("run", 8)) is None
+    kept_programs.Folder(tmp_path / "file", ["one"])
+    (tmp_path / "file").write_text("in the way")
+    kept_programs.Folder(tmp_path / "file", ["one"]).write(("run", 8), compiled)  # no place: not kept, no error
+
+
+def test_ring_lengths():
+    assert lanes.ring_lengths(48) == [8, 16, 32, 48]
+    assert lanes.ring_lengths(5) == [5]
