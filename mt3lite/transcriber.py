@@ -90,7 +90,7 @@ class Transcriber:
 
     def with_params(self, params: dict) -> "Transcriber":
         """Return a transcriber for other weights of the same network, which uses the programs compiled for this one."""
-        other = Transcriber(dataclasses.replace(self.model, params=params))
+        other = Transcriber(dataclasses.replace(self.model, params=params), program_folder=self._program_folder)
         other._programs = self._programs
         return other
 

@@ -46,7 +46,11 @@ def segments(seed: int, count: int) -> np.ndarray:
 
 def make(net_name: str, with_grammar: bool, num_lanes: int, encode_batch: int, params: dict, kept=None):
     words = vocabulary.Vocabulary(OWN.vocabulary)
-    grammar = decoding.Grammar(words, codec.CodecConfig(events="notes", granularity="midi_class"), 200) if with_grammar else None
+    grammar = (
+        decoding.Grammar(words, codec.CodecConfig(events="notes", granularity="midi_class"), 200)
+        if with_grammar
+        else None
+    )
     search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS)
     shape = FRAMES, OWN.network.input_depth
     programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=encode_batch, kept=kept)

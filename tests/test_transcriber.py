@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 import mt3lite
-from mt3lite import codec, config, instruments, notes, transcriber, vocabulary, weights
+from mt3lite import codec, config, instruments, lanes, notes, transcriber, vocabulary, weights
 from mt3lite.errors import InputError
 
 SAMPLE_RATE = 16000
@@ -100,8 +100,10 @@ def test_the_batch_size_changes_nothing(tiny, result):
     np.testing.assert_array_equal(other.notes, result.notes)
 
 
-def test_a_program_is_compiled_once_for_all_recordings(tiny, result):
-    assert "compile" not in tiny.transcribe(noise(1, seed=1)).timings
+def test_a_program_is_compiled_once_for_all_recordings(tiny, result, monkeypatch):
+    monkeypatch.setattr(lanes.Programs, "_lower", lambda *_: pytest.fail("compiled again"))
+    assert tiny.transcribe(noise(1, seed=1)).num_segments == 1
+    assert tiny.with_params(tiny.model.params).transcribe(noise(1, seed=1)).num_segments == 1
 
 
 def test_a_file_gives_what_its_samples_give(tiny, tiny_folder, result, tmp_path):

@@ -126,8 +126,7 @@ def _evaluate_model(arguments: argparse.Namespace, settings: scoring.Settings) -
     from mt3lite.training import datasets, evaluation
 
     tracks = datasets.of_split(datasets.read_manifest(arguments.reference), arguments.split)
-    compilation.use_cache()
-    model = transcriber.load(arguments.model)
+    model = transcriber.load(arguments.model, program_folder=compilation.folder())
     screen = _Screen(len(tracks), quiet=False)
     pieces = screen.count(
         evaluation.evaluate(model, tracks, settings, workdir=_workdir(arguments), complain=screen.complain)
