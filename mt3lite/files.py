@@ -38,6 +38,18 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        InputError: it cannot be made, or there is a file of that name.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: this folder cannot be made: {(error.strerror or str(error)).lower()}") from error
+
+
 def check_writable(path: str | os.PathLike) -> None:
     """Raise what `atomic_path` would raise for `path`; nothing is left behind."""
     _new_sibling(Path(path)).unlink()

@@ -154,6 +154,14 @@ def test_a_track_needs_audio_or_stems(folder, stems):
         datasets.read_manifest(write_lines(folder, entry))
 
 
+def test_splits_by_name_are_shared_out_and_stay():
+    splits = [datasets.split_by_hash(f"song {i}", 0.2) for i in range(2000)]
+    shares = [splits.count(split) / len(splits) for split in datasets.SPLITS]
+    np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
+    assert splits[:4] == [datasets.split_by_hash(f"song {i}", 0.2) for i in range(4)]
+    assert set(datasets.split_by_hash(f"song {i}", 0.0) for i in range(50)) == {"train"}
+
+
 def test_missing_manifest(tmp_path):
     with pytest.raises(InputError, match=r"manifest\.jsonl: no such manifest; a dataset folder holds"):
         datasets.read_manifest(tmp_path)

@@ -55,3 +55,14 @@ def test_unwritable_places_are_named(tmp_path):
 def test_checking_leaves_nothing_behind(tmp_path):
     files.check_writable(tmp_path / "song.mid")
     assert os.listdir(tmp_path) == []
+
+
+def test_folders_are_made_or_it_is_said_why_not(tmp_path):
+    files.make_folder(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "c").write_text("")
+    with pytest.raises(InputError, match="c: this folder cannot be made: file exists"):
+        files.make_folder(tmp_path / "c")
+    with pytest.raises(InputError, match="d: this folder cannot be made: not a directory"):
+        files.make_folder(tmp_path / "c" / "d")

@@ -432,14 +432,6 @@ def test_folder_refuses_two_recordings_of_one_name(tmp_path):
         importers.run("folder", tmp_path)
 
 
-def test_splits_by_name_are_shared_out_and_stay():
-    splits = [importers.split_by_hash(f"song {i}", 0.2) for i in range(2000)]
-    shares = [splits.count(split) / len(splits) for split in datasets.SPLITS]
-    np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
-    assert splits[:4] == [importers.split_by_hash(f"song {i}", 0.2) for i in range(4)]
-    assert set(importers.split_by_hash(f"song {i}", 0.0) for i in range(50)) == {"train"}
-
-
 def test_what_was_converted_before_is_passed_over(tmp_path):
     sound(tmp_path / "sound" / "b.wav")
     midi(tmp_path / "scores" / "b.mid")

@@ -12,6 +12,7 @@ to the manifest's folder or absolute, ``duration`` is in seconds. Stems are reco
 piece, in step with it; a track without ``audio`` sounds as the sum of its stems.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -150,6 +151,14 @@ def of_split(tracks: Iterable[Track], split: str) -> list[Track]:
     if not chosen:
         raise InputError(f"the dataset has no track of the split {split!r}; name another with --split")
     return chosen
+
+
+def split_by_hash(name: str, held_out_fraction: float) -> str:
+    """Return the split that a name falls into, always the same: half of the held-out fraction goes to each."""
+    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+    if position >= held_out_fraction:
+        return "train"
+    return "validation" if position < held_out_fraction / 2 else "test"
 
 
 def _parse_line(line: str, folder: Path) -> tuple[Track | None, list[str]]:

@@ -7,7 +7,6 @@ validation split.
 """
 
 import functools
-import hashlib
 import math
 import re
 from collections import Counter
@@ -232,7 +231,7 @@ def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
             partner = _partner(path, paths, midis.get(stem, []))
             name = path.relative_to(root).with_suffix("").as_posix()
             if partner:
-                chosen = split or split_by_hash(stem, HELD_OUT_FRACTION)
+                chosen = split or datasets.split_by_hash(stem, HELD_OUT_FRACTION)
                 candidates.append(Candidate(Track(name, chosen, path, partner, source=path.name)))
             else:
                 alone.append(path.name)
@@ -260,14 +259,6 @@ def _partner(path: Path, recordings: list[Path], midis: list[Path]) -> Path | No
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
-
-
-def split_by_hash(name: str, held_out_fraction: float) -> str:
-    """Return the split that a name falls into, always the same: half of the held-out fraction goes to each."""
-    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-    if position >= held_out_fraction:
-        return "train"
-    return "validation" if position < held_out_fraction / 2 else "test"
 
 
 def run(name: str, root: Path, out: Path | None = None, *, split: str | None = None, **options) -> Imported:

@@ -101,7 +101,7 @@ def import_dataset(
     found = find(root, out)
     if not found.candidates and not found.faults:
         raise InputError(f"{root}: no track of this dataset found")
-    out.mkdir(parents=True, exist_ok=True)
+    files.make_folder(out)
     files.check_writable(manifest)
     work = functools.partial(_work_up, job=_Job(out, license, convert))
     done = list(progress(checks.in_processes(work, found.candidates, jobs), len(found.candidates)))
@@ -134,7 +134,7 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
         for path, played in (candidate.read_notes() if candidate.read_notes else {}).items():
             lasting = played[played["offset"] > played["onset"]]
             dropped += len(played) - len(lasting)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             write_midi(lasting, path)
         if job.convert:
             track = dataclasses.replace(track, audio=_convert(track, job.out / CONVERTED_FOLDER / f"{track.id}.flac"))
@@ -161,7 +161,7 @@ def _convert(track: datasets.Track, path: Path) -> Path:
     Raises:
         InputError: the recording cannot be read, or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     with files.atomic_path(path) as temporary:
         with soundfile.SoundFile(
             str(temporary), "w", CONVERTED_RATE, channels=1, format="FLAC", subtype="PCM_16"

@@ -6,7 +6,6 @@ out the same however many processes fill it, and an interrupted run goes on wher
 
 import concurrent.futures
 import functools
-import hashlib
 import json
 import multiprocessing
 import warnings
@@ -299,17 +298,10 @@ def source_files(source: MidiSource, split: str, held_out_fraction: float) -> tu
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of MIDI files")
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _MIDI_SUFFIXES)
-    chosen = [p for p in found if _split_of(f"{source.name}/{p.stem}", held_out_fraction) == split]
+    chosen = [p for p in found if datasets.split_by_hash(f"{source.name}/{p.stem}", held_out_fraction) == split]
     if not chosen:
         raise InputError(f"{folder}: none of its {len(found)} MIDI files falls into the split {split}")
     return tuple(str(p) for p in chosen)
-
-
-def _split_of(name: str, held_out_fraction: float) -> str:
-    position = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-    if position >= held_out_fraction:
-        return "train"
-    return "validation" if position < held_out_fraction / 2 else "test"
 
 
 @functools.lru_cache(maxsize=8)
