@@ -202,6 +202,9 @@ def test_the_silent_piece_counts_what_is_heard_in_it(registered):
     assert [element["sequence"] != b"" for element in silent] == [True, False, False, False]
 
 
+PIECE = {"id": tf.string, "samples": tf.float32, "sequence": tf.string}
+
+
 def golden_encodings():
     sequences = json.loads((GOLDEN / "encoding" / "sequences.json").read_text())
     for name, events, granularity in (("mt3", "notes_with_ties", "full"), ("ismir2021", "notes", "flat")):
@@ -213,7 +216,7 @@ def test_targets_of_consecutive_segments_equal_the_golden_ones(settings, cases, 
     with np.load(GOLDEN / "encoding" / "targets.npz") as golden:
         expected = np.split(golden[f"{key}_tokens"], golden[f"{key}_offsets"][1:-1])
         case_of_segment = golden[f"{settings.name}_segment_case"]
-    compared = whole = 0
+    compared, short, short_targets = 0, [], []
     for case in cases:
         if {"all", settings.name} & set(case["errors"]):
             continue
@@ -239,15 +242,14 @@ def test_targets_of_consecutive_segments_equal_the_golden_ones(settings, cases, 
         assert targets == golden_targets, case["name"]
         compared += len(targets)
         if len(golden_targets) <= 3:  # the way through the spectrogram takes longer
-            piece = {
-                "id": tf.constant(case["name"]),
-                "samples": tf.zeros([case["n_samples"]]),
-                "sequence": tf.constant(notes.to_note_sequence(played).SerializeToString()),
-            }
-            cut = seqio_examples.cut_segments(tf.data.Dataset.from_tensors(piece), settings)
-            assert [segment["targets"].tolist() for segment in cut.as_numpy_iterator()] == golden_targets
-            whole += 1
-    assert compared > 100 and whole > 3
+            sequence = notes.to_note_sequence(played).SerializeToString()
+            short.append({"id": case["name"], "samples": np.zeros(case["n_samples"], np.float32), "sequence": sequence})
+            short_targets += golden_targets
+    assert compared > 100 and len(short) > 3
+    signature = {key: tf.TensorSpec([None] if key == "samples" else [], kind) for key, kind in PIECE.items()}
+    pieces = tf.data.Dataset.from_generator(lambda: iter(short), output_signature=signature)
+    cut = seqio_examples.cut_segments(pieces, settings)
+    assert [segment["targets"].tolist() for segment in cut.as_numpy_iterator()] == short_targets
 
 
 def golden_scores():
@@ -279,6 +281,41 @@ def test_scores_equal_the_golden_ones(case):
         if lost and name.startswith("Frame"):
             continue
         assert scalar.value == pytest.approx(case["metrics"][name], rel=0, abs=1e-9), name
+
+
+# --- seqio's cache ---
+
+
+def test_cached_by_seqios_tool_the_examples_are_the_same(folder, tracks, tmp_path):
+    beam = pytest.importorskip("apache_beam", reason=CURE, exc_type=ImportError)
+    from absl import flags
+    from seqio.scripts import cache_tasks_main
+
+    seqio_tasks.register_manifest("cached", folder, TINY)
+    flags.FLAGS(["seqio_cache_tasks", "--min_shards=2"])
+    expected = elements("cached_tiny_validation", "eval", shuffle=False)
+    with beam.Pipeline() as pipeline:
+        cache_tasks_main.run_pipeline(pipeline, ["cached_tiny_train", "cached_tiny_validation"], str(tmp_path))
+    try:
+        seqio.add_global_cache_dirs([str(tmp_path)])
+        made = elements("cached_tiny_train", "train", use_cached=True, sequence_length=lengths_of(TINY))
+        cut = elements("cached_tiny_validation", "eval", use_cached=True, shuffle=False)
+    finally:
+        seqio.set_global_cache_dirs([])
+    train = datasets.of_split(tracks, "train")
+    assert sorted(int(element["index"]) for element in made) == list(range(NUM_EXAMPLES["tiny"]))
+    for element in made:
+        plain = examples.at(int(element["index"]), train, TINY, None, seed=int(element["seed"]))
+        np.testing.assert_array_equal(element["targets"], plain.tokens)
+        inputs = segments.compute_frames(plain.samples, TINY.spectrogram, TINY.segments)
+        np.testing.assert_array_equal(element["inputs"], inputs)
+
+    def place(segment):
+        return segment["id"], segment["first_frame"]
+
+    for segment, other in zip(sorted(cut, key=place), sorted(expected, key=place), strict=True):
+        for key in other:
+            np.testing.assert_array_equal(segment[key], other[key], err_msg=key)
 
 
 # --- names and known datasets ---
@@ -317,7 +354,7 @@ def test_known_datasets_come_from_a_folder_that_a_variable_names(monkeypatch, tm
 
 def test_bad_names_are_refused(registered, folder):
     settings, prefix = registered
-    with pytest.raises(InputError, match=f"{prefix}_train: there is a task of that name"):
+    with pytest.raises(InputError, match=f"{prefix}_validation: there is a task of that name"):
         seqio_tasks.register_manifest("corpus", folder, settings)
     with pytest.raises(InputError, match="a dataset's name has letters, digits and underscores"):
         seqio_tasks.register_manifest("my corpus", folder, settings)

@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import note_seq
 import numpy as np
 import seqio
+import soxr
 import tensorflow as tf
 
 from mt3lite import audio, codec, notes, segments
+from mt3lite.adapters import tfds_builder
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets, examples
@@ -57,7 +59,7 @@ class RowSource(seqio.DataSource):
         It is not `num_input_examples`: what that tells few of, seqio keeps in memory and repeats.
         """
         segment_seconds = self._config.segments.num_frames / self._config.spectrogram.frames_per_second
-        return math.ceil(sum(map(_seconds, self._tracks_of(split))) / segment_seconds)
+        return math.ceil(_total_seconds(self._tracks_of(split)) / segment_seconds)
 
     def get_dataset(
         self,
@@ -124,6 +126,12 @@ class PieceSource(seqio.DataSource):
             np.random.default_rng(seed).shuffle(tracks)
         names = tf.data.Dataset.from_tensor_slices(tf.constant([track.id for track in tracks], tf.string))
         return names.map(lambda name: {"id": name, "split": tf.constant(split)})
+
+
+def _total_seconds(tracks: Sequence[datasets.Track]) -> float:
+    if isinstance(tracks, tfds_builder.PreparedTracks):  # to look at each of them would unpack it
+        return tracks.total_seconds
+    return sum(map(_seconds, tracks))
 
 
 def _seconds(track: datasets.Track) -> float:
@@ -221,16 +229,32 @@ def read_pieces(dataset: tf.data.Dataset, tracks_of: TracksOf, config: Config) -
         samples = datasets.load_samples(track, config.spectrogram.sample_rate)
         return samples, notes.to_note_sequence(played).SerializeToString()
 
-    def tensors(piece: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        arguments = [piece["id"], piece["split"]]
-        samples, sequence = tf.numpy_function(read, arguments, (tf.float32, tf.string), stateful=False)
-        return {
-            "id": piece["id"],
-            "samples": tf.ensure_shape(samples, [None]),
-            "sequence": tf.ensure_shape(sequence, []),
-        }
+    return dataset.map(functools.partial(_read_piece, read=read, keys=("id", "split")))
 
-    return dataset.map(tensors)
+
+def decode_records(dataset: tf.data.Dataset, config: Config) -> tf.data.Dataset:
+    """Records of `tfds_builder` -> pieces as `read_pieces` gives them."""
+
+    def read(sound: bytes, sequence: bytes) -> tuple[np.ndarray, bytes]:
+        samples, sample_rate = tfds_builder.decode_audio(sound)
+        if sample_rate != config.spectrogram.sample_rate:
+            samples = soxr.resample(samples, sample_rate, config.spectrogram.sample_rate, quality="HQ")
+        recorded = note_seq.NoteSequence.FromString(sequence)
+        played = notes.sort(notes.from_note_sequence(recorded, sustain=config.codec.events != "onsets"))
+        return samples, notes.to_note_sequence(played).SerializeToString()
+
+    return dataset.map(functools.partial(_read_piece, read=read, keys=("audio", "sequence")))
+
+
+def _read_piece(record: Mapping[str, tf.Tensor], *, read: Callable, keys: Sequence[str]) -> dict[str, tf.Tensor]:
+    """Have `read` make samples and sequence of what a record has under the keys."""
+    arguments = [record[key] for key in keys]
+    samples, sequence = tf.numpy_function(read, arguments, (tf.float32, tf.string), stateful=False)
+    return {
+        "id": record["id"],
+        "samples": tf.ensure_shape(samples, [None]),
+        "sequence": tf.ensure_shape(sequence, []),
+    }
 
 
 def cut_segments(dataset: tf.data.Dataset, config: Config) -> tf.data.Dataset:

@@ -20,7 +20,7 @@ asked for, so a task whose folder is missing harms nobody else.
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import seqio
@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from mt3lite import config as configs
 from mt3lite import metrics
-from mt3lite.adapters import seqio_examples, seqio_scores, seqio_vocabulary
+from mt3lite.adapters import seqio_examples, seqio_scores, seqio_vocabulary, tfds_builder
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets, examples
@@ -115,28 +115,107 @@ def register_manifest(
         InputError: the name has other letters, or there are tasks of it already.
     """
     dataset = KnownDataset(name, subset_tracks=subset_tracks, tracks=tuple(tracks))
-    return _register(dataset, functools.partial(Path, path), config, augmentation)
+    return _register_folder(dataset, functools.partial(Path, path), config, augmentation)
 
 
-def _register(dataset: KnownDataset, folder_of, config: Config, augmentation) -> list[str]:
-    """Register a dataset's tasks; `folder_of()` gives the path of its manifest when it is needed."""
+def _register_folder(dataset: KnownDataset, folder_of: Callable[[], Path], config: Config, augmentation) -> list[str]:
+    """Register the tasks of a manifest; `folder_of()` gives its path when it is needed."""
+
+    def choose(splits: dict[str, str], most: int | None) -> seqio_examples.TracksOf:
+        return functools.partial(_tracks_of, folder_of, splits, most)
+
+    return _register_tracks(dataset, choose, config, augmentation)
+
+
+def register_prepared(
+    name: str,
+    path: str | os.PathLike,
+    config: Config,
+    *,
+    unpack_to: str | os.PathLike | None = None,
+    augmentation: examples.AugmentConfig | None = None,
+    tracks: Sequence[metrics.Track] = (),
+) -> list[str]:
+    """Register the tasks of a TensorFlow dataset that `tfds_builder.prepare` wrote.
+
+    Args:
+        name: see `register_manifest`.
+        path: the folder with dataset_info.json.
+        config: see `register_manifest`.
+        unpack_to: folder for the recordings of a dataset of ArrayRecord files, see `tfds_builder.PreparedTracks`. Of
+            one with TFRecord files, where it is not needed, there are no training tasks.
+        augmentation: see `register_manifest`.
+        tracks: see `register_manifest`.
+
+    Returns:
+        The names of all that was registered.
+
+    Raises:
+        InputError: as `register_manifest`, and for a folder without dataset, or `unpack_to` missing.
+    """
+    builder = tfds_builder.open_builder(path)
+    dataset = KnownDataset(name, has_test="test" in builder.info.splits, tracks=tuple(tracks))
+    if builder.info.file_format.value == "tfrecord":
+        return _register(dataset, functools.partial(_tfds_source, Path(path)), None, config, augmentation)
+    if unpack_to is None:
+        raise InputError(f"{path}: unpack_to is missing, the folder for the recordings that are drawn")
+
+    @functools.lru_cache
+    def prepared(split: str) -> tfds_builder.PreparedTracks:
+        return tfds_builder.PreparedTracks(path, split, unpack_to)
+
+    return _register_tracks(dataset, lambda splits, most: lambda split: prepared(splits[split]), config, augmentation)
+
+
+def _tfds_source(path: Path, split: str, most: int | None, config: Config) -> tuple[seqio.DataSource, Callable]:
+    """Return the source of a split of a dataset of TFRecord files, and the preprocessor that reads it."""
+    name_and_version = f"{path.parent.name}:{path.name}"
+    source = seqio.TfdsDataSource(name_and_version, tfds_data_dir=str(path.parent.parent), splits={"eval": split})
+    return source, functools.partial(seqio_examples.decode_records, config=config)
+
+
+def _register_tracks(dataset: KnownDataset, choose: Callable, config: Config, augmentation) -> list[str]:
+    """Register the tasks of tracks; `choose(splits, most)` gives a `seqio_examples.TracksOf`."""
+
+    def pieces(split: str, most: int | None, config: Config) -> tuple[seqio.DataSource, Callable]:
+        tracks_of = choose({"eval": split}, most)
+        source = seqio_examples.PieceSource(tracks_of, ("eval",))
+        return source, functools.partial(seqio_examples.read_pieces, tracks_of=tracks_of, config=config)
+
+    rows = choose({"train": "train", "eval": "validation"}, None)
+    return _register(dataset, pieces, rows, config, augmentation)
+
+
+def _register(dataset: KnownDataset, pieces: Callable, rows, config: Config, augmentation) -> list[str]:
+    """Register a dataset's tasks.
+
+    Args:
+        dataset: which tasks.
+        pieces: (split, most tracks, config) -> the source of whole recordings, and the preprocessor that reads it.
+        rows: the tracks of the training tasks; None: there are no training tasks.
+        config: of the model.
+        augmentation: of the training examples.
+    """
     prefix = task_prefix(dataset.name, config)
     if not dataset.name.replace("_", "").isalnum() or not dataset.name.isascii():
         raise InputError(f"{dataset.name!r}: a dataset's name has letters, digits and underscores")
-    if f"{prefix}_train" in seqio.TaskRegistry.names():
-        raise InputError(f"{prefix}_train: there is a task of that name; take another name for the dataset")
+    if f"{prefix}_validation" in seqio.TaskRegistry.names():
+        raise InputError(f"{prefix}_validation: there is a task of that name; take another name for the dataset")
 
-    added = [_add_training_task(f"{prefix}_train", folder_of, config, augmentation)]
-    mixed = []
+    added, mixed = [], []
+    if rows is not None:
+        added.append(_add_training_task(f"{prefix}_train", rows, config, augmentation))
+
+    def add(suffix: str, split: str, most: int | None) -> str:
+        source, reader = pieces(split, most, config)
+        return _add_evaluation_task(f"{prefix}_{suffix}", source, reader, config, dataset.tracks)
+
     for suffix, split in (("eval_train", "train"), ("validation", "validation")):
-        mixed.append(f"{prefix}_{suffix}")
-        _add_evaluation_task(mixed[-1], folder_of, split, dataset.subset_tracks, config, dataset.tracks)
+        mixed.append(add(suffix, split, dataset.subset_tracks))
         if dataset.subset_tracks is not None:
-            added.append(f"{prefix}_{suffix}_full")
-            _add_evaluation_task(added[-1], folder_of, split, None, config, dataset.tracks)
+            added.append(add(f"{suffix}_full", split, None))
     if dataset.has_test:
-        added.append(f"{prefix}_test")
-        _add_evaluation_task(added[-1], folder_of, "test", None, config, dataset.tracks)
+        added.append(add("test", "test", None))
     seqio.MixtureRegistry.add(f"{prefix}_eval", mixed, default_rate=1)
     return [*added, *mixed, f"{prefix}_eval"]
 
@@ -149,8 +228,7 @@ def _output_features(config: Config) -> dict[str, seqio.Feature]:
     }
 
 
-def _add_training_task(name: str, folder_of, config: Config, augmentation) -> str:
-    tracks_of = functools.partial(_tracks_of, folder_of, {"train": "train", "eval": "validation"}, None)
+def _add_training_task(name: str, tracks_of: seqio_examples.TracksOf, config: Config, augmentation) -> str:
     task = seqio_examples.RowTask(
         name,
         source=seqio_examples.RowSource(tracks_of, ("train", "eval"), config),
@@ -170,14 +248,13 @@ def _add_training_task(name: str, folder_of, config: Config, augmentation) -> st
     return name
 
 
-def _add_evaluation_task(name: str, folder_of, split: str, most: int | None, config: Config, tracks) -> None:
-    tracks_of = functools.partial(_tracks_of, folder_of, {"eval": split}, most)
+def _add_evaluation_task(name: str, source: seqio.DataSource, reader: Callable, config: Config, tracks) -> str:
     seqio.TaskRegistry.add(
         name,
-        source=seqio_examples.PieceSource(tracks_of, ("eval",)),
+        source=source,
         output_features=_output_features(config),
         preprocessors=[
-            functools.partial(seqio_examples.read_pieces, tracks_of=tracks_of, config=config),
+            reader,
             seqio.CacheDatasetPlaceholder(),
             functools.partial(seqio_examples.check_lengths, config=config),
             functools.partial(seqio_examples.cut_segments, config=config),
@@ -186,6 +263,7 @@ def _add_evaluation_task(name: str, folder_of, split: str, most: int | None, con
         metric_fns=[functools.partial(seqio_scores.transcription_scores, config=config, tracks=tracks)],
         shuffle_buffer_size=SHUFFLE_BUFFER,
     )
+    return name
 
 
 # --- which recordings ---
@@ -224,10 +302,10 @@ def _register_known() -> None:
     for dataset in KNOWN_DATASETS:
         folder_of = functools.partial(_known_folder, dataset.name)
         if dataset.name != "maestrov1":
-            _register(dataset, folder_of, mt3, None)
+            _register_folder(dataset, folder_of, mt3, None)
         if dataset.name.startswith("maestro"):
-            _register(dataset, folder_of, ismir2021, None)
-        _register(dataset, folder_of, small, examples.AugmentConfig())
+            _register_folder(dataset, folder_of, ismir2021, None)
+        _register_folder(dataset, folder_of, small, examples.AugmentConfig())
     for config in (mt3, small):
         prefixes = [task_prefix(name, config) for name in MIXED]
         mixture = task_prefix("mega", config)
