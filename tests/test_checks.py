@@ -1,5 +1,6 @@
 """What is found out about the files that a manifest names."""
 
+import os
 import re
 
 import numpy as np
@@ -57,6 +58,10 @@ def test_a_good_track(tmp_path):
             "s.wav: this stem lasts 5.0 s, the recording 2.0 s",
         ),
         (lambda f: track(f, stems=(datasets.Stem(f / "s.wav"),)), "s.wav: there is no such file"),
+        (
+            lambda f: track(f, stems=(datasets.Stem(sound(f / "s.wav"), f / "s.wav"),)),
+            "s.wav: not a readable MIDI file",
+        ),
     ],
 )
 def test_faults(tmp_path, make, fault):
@@ -111,3 +116,14 @@ def test_two_processes_find_the_same(tmp_path):
     datasets.write_manifest([track(tmp_path, "a"), track(tmp_path, "b", rows=[])], tmp_path)
     one, two = checks.check_manifest(tmp_path), checks.check_manifest(tmp_path, jobs=2)
     assert one.findings == two.findings and len(one.faults) == 1
+
+
+def end_abruptly(number):
+    if number == 3:
+        os._exit(1)
+    return number
+
+
+def test_a_killed_worker_is_told_in_a_line():
+    with pytest.raises(InputError, match="a worker process was ended from outside.* with fewer --jobs"):
+        list(checks.in_processes(end_abruptly, list(range(8)), jobs=2))

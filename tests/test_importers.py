@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mt3lite import cli, notes
 from mt3lite.arguments import data as data_arguments
@@ -470,6 +472,27 @@ def test_overlapping_notes_survive_the_file(tmp_path):
     for field in notes.NOTE_DTYPE.names:
         np.testing.assert_allclose(read[field], wanted[field], atol=6e-5, err_msg=field)
     assert checks.num_overlapping(read) == 3
+
+
+TICKS = st.integers(0, 30)  # of 50 ms: few times and pitches, so that many notes meet
+ROWS = st.lists(
+    st.tuples(TICKS, TICKS, st.integers(60, 62), st.integers(1, 127), st.sampled_from([0, 40]), st.booleans())
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ROWS)
+def test_any_notes_survive_the_file(tmp_path, rows):
+    rows = [(0.05 * on, 0.05 * (on + length + 1), *rest) for on, length, *rest in rows]
+    wanted = notes.from_rows(rows)
+    wanted["program"][wanted["is_drum"]] = 0
+    importing.write_midi(wanted, tmp_path / "a.mid")
+    read = notes.read_midi(tmp_path / "a.mid")
+
+    def comparable(played):
+        return sorted((*np.round(row.tolist()[:2], 3), *row.tolist()[2:]) for row in played)
+
+    assert comparable(read) == comparable(wanted)
 
 
 def test_command(maestro, tmp_path, capsys):

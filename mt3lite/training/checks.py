@@ -134,7 +134,11 @@ def require(path: str | Path, *, split: str, sample_rate: int) -> Report:
 
 
 def in_processes(function: Callable, items: list, jobs: int) -> Iterator:
-    """Yield `function` of each item, in order; with more than one job in processes of their own."""
+    """Yield `function` of each item, in order; with more than one job in processes of their own.
+
+    Raises:
+        InputError: a process died.
+    """
     if jobs <= 1:
         yield from map(function, items)
         return
@@ -143,6 +147,11 @@ def in_processes(function: Callable, items: list, jobs: int) -> Iterator:
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, initializer=_quieten) as pool:
         try:
             yield from pool.map(function, items, chunksize=4)
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was ended from outside, as happens where memory runs out; run this again with fewer "
+                "--jobs"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -152,8 +161,10 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", "Couldn't find ff", RuntimeWarning)
 
 
-def check_track(track: datasets.Track, *, sample_rate: int, with_notes: bool = True) -> Findings:
-    """Look into the files of a track, see `check_manifest`."""
+def check_track(
+    track: datasets.Track, *, sample_rate: int, with_notes: bool = True, with_stem_notes: bool = True
+) -> Findings:
+    """Look into the files of a track, see `check_manifest`; `with_notes` alone leaves the stems' MIDI files out."""
     faults, counts = [], Counter()
     lengths = [_check_recording(path, sample_rate, faults, counts) for path in track.recordings]
     known = [length for length in lengths if length is not None]
@@ -165,6 +176,11 @@ def check_track(track: datasets.Track, *, sample_rate: int, with_notes: bool = T
         length = _check_recording(stem.audio, sample_rate, faults, counts) if track.audio else None
         if length is not None and known and abs(length - seconds) > STATED_TOLERANCE_SECONDS:
             faults.append(f"{stem.audio}: this stem lasts {length:.1f} s, the recording {seconds:.1f} s")
+        if with_notes and with_stem_notes and stem.midi:
+            try:
+                datasets.stem_notes(stem)
+            except InputError as error:
+                faults.append(str(error))
     num_notes = _check_notes(track, seconds if known else None, faults, counts) if with_notes else 0
     return Findings(tuple(faults), seconds, num_notes, counts)
 

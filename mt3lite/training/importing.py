@@ -140,7 +140,8 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
             track = dataclasses.replace(track, audio=_convert(track, job.out / CONVERTED_FOLDER / f"{track.id}.flac"))
     except InputError as error:
         return track, checks.Findings((str(error),)), 0
-    findings = checks.check_track(track, sample_rate=CONVERTED_RATE)
+    # The stems' notes were read or written just now.
+    findings = checks.check_track(track, sample_rate=CONVERTED_RATE, with_stem_notes=False)
     if findings.seconds:
         track = dataclasses.replace(track, duration_seconds=round(findings.seconds, 4))
     return track, findings, dropped
