@@ -1,6 +1,8 @@
 # make demo   transcribe the example clip with the bundled model, into demo-output/
 # make test   run all tests
 # make lint   check style
+# make benchmark-set MIDI=FOLDER   the benchmark set into benchmark-set/, see data/benchmark/README.md
+# make peers                       score mt3lite and other tools on it (RECORDINGS: more dataset folders)
 #
 # Each sets up what it needs in .venv first, from nothing but Python 3.11 and pip, and skips that when it is done.
 
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 # Made again when setup.py changes: what is installed follows from it.
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint
+.PHONY: demo test lint benchmark-set peers
 demo: $(STAMP)
 	@echo "== Transcribing data/demo/clip.flac with the bundled model 'small'"
 	$(BIN)/mt3lite transcribe data/demo/clip.flac --output-dir demo-output --plot --overwrite --verbose
@@ -27,6 +29,12 @@ lint: $(STAMP)
 	@echo "== Checking style"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+benchmark-set: $(STAMP)
+	$(BIN)/python benchmarks/make_set.py --midi $(MIDI) --jobs 2 benchmark-set
+
+peers: $(STAMP)
+	$(BIN)/python benchmarks/peers.py benchmark-set $(RECORDINGS) --workdir benchmark-work
 
 $(STAMP): setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mt3lite needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12")'

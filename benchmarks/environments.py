@@ -2,12 +2,13 @@
 
     python benchmarks/environments.py VENVS [TOOL ...]
 
-makes VENVS/TOOL for each tool, or leaves one alone that was made by the same steps. Two steps need a reason:
+makes VENVS/TOOL for each tool, or leaves one alone that was made by the same steps. Some steps need a reason:
 
 * basic-pitch asks for TensorFlow on Python 3.11, although it runs on ONNX as well; so it is installed without its
   dependencies, and those it uses are named here.
 * transkun imports ``pkg_resources``, which setuptools 81 no longer has, and asks for packages that only its training
-  needs; so the same is done for it.
+  needs; so the same is done for it. Of torchaudio it calls one function, which is Python; the compiled part of PyPI's
+  torchaudio fits PyPI's torch alone, that for GPUs, and keeps torchaudio from loading beside any other. It is deleted.
 """
 
 import argparse
@@ -30,6 +31,7 @@ class Environment:
 
     steps: tuple[tuple[str, ...], ...]
     distribution: str  # whose version is told
+    deleted: tuple[str, ...] = ()  # globs below site-packages
 
 
 ENVIRONMENTS = {
@@ -47,13 +49,14 @@ ENVIRONMENTS = {
     "transkun": Environment(
         (
             ("torch==2.13.0",),  # the CPU's, where pip is told of one; from PyPI it is the GPU's, some gigabytes more
-            ("--no-deps", "transkun==2.0.1"),
+            ("--no-deps", "transkun==2.0.1", "torchaudio==2.11.0"),
             (
                 "numpy", "scipy", "ncls", "pretty_midi", "mir_eval", "pydub", "soxr", "moduleconf", "torch-optimizer",
                 "tqdm", "setuptools<81",
             ),
         ),
         "transkun",
+        deleted=("torchaudio/lib/*.so",),
     ),
 }  # fmt: skip
 
@@ -78,6 +81,9 @@ def make(tool: str, folder: Path) -> Path:
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step]
         if subprocess.run(command).returncode:
             raise SystemExit(f"{tool}: this step failed: {' '.join(command)}")
+    for pattern in ENVIRONMENTS[tool].deleted:
+        for path in packages_folder(tool, folder).glob(pattern):
+            path.unlink()
     stamp.write_text(json.dumps(made_by, indent=1))
     return python
 
@@ -94,6 +100,12 @@ def _made_by(tool: str) -> dict:
     return made_by
 
 
+def packages_folder(tool: str, folder: Path) -> Path:
+    """Return where the packages of an environment are."""
+    (packages,) = (folder / tool / "lib").glob("python*/site-packages")
+    return packages
+
+
 def version(tool: str, folder: Path) -> str:
     """Return the version that is installed."""
     code = f"import importlib.metadata as m; print(m.version({ENVIRONMENTS[tool].distribution!r}))"
@@ -103,7 +115,7 @@ def version(tool: str, folder: Path) -> str:
 
 def installed_megabytes(tool: str, folder: Path) -> float:
     """Return the size of the environment's packages, without pip and setuptools; hard links count once."""
-    (packages,) = (folder / tool / "lib").glob("python*/site-packages")
+    packages = packages_folder(tool, folder)
     sizes = {}
     for path in packages.rglob("*"):
         if path.relative_to(packages).parts[0].startswith(("pip", "setuptools", "pkg_resources")):
