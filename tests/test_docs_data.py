@@ -24,7 +24,7 @@ def commands():
 
 
 def test_the_guide_has_commands():
-    assert len(commands()) >= 6 and len(blocks("python")) == 1
+    assert len(commands()) >= 6 and len(blocks("python")) == 3
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command[:3]))
@@ -57,3 +57,24 @@ def test_from_recordings_to_batches(tmp_path, monkeypatch, capsys):
     assert len(lines) == 3 and all(re.fullmatch(r"samples \(4, 38368\) tokens \(4, \d+\)", line) for line in lines), (
         lines
     )
+
+
+def test_the_section_on_seqio(tmp_path, monkeypatch, capsys):
+    for library in ("seqio", "tensorflow_datasets"):
+        pytest.importorskip(library, reason="pip install 'mt3lite[seqio]'", exc_type=ImportError)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recordings").mkdir()
+    soundfile.write("recordings/waltz.wav", np.random.default_rng(0).normal(0, 0.1, 8 * 16000), 16000)
+    notes.write_midi(
+        notes.from_rows([(0.5 * i, 0.5 * i + 0.4, 60, 90, 0, False) for i in range(15)]), "recordings/waltz.mid"
+    )
+    assert cli.main(["data", "import", "folder", "recordings", "--split", "train"]) == 0
+    capsys.readouterr()
+    _, tasks, prepared = blocks("python")
+    exec(compile(tasks, "tasks.py", "exec"), {})
+    names, *lines = capsys.readouterr().out.splitlines()
+    assert "recordings_notes_ties_vb1_validation" in names.split()
+    assert len(lines) == 3 and all(line.startswith("inputs (256, 512) targets (") for line in lines)
+    exec(compile(prepared, "prepared.py", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["tensorflow_datasets/recordings/1.0.0", "(4, 38368)"]
