@@ -247,13 +247,19 @@ def test_cerberus4(slakh_root):
     assert "1 of 2 songs have bass, drums, guitar and piano" in imported.remarks
 
 
-def test_a_sum_of_stems_can_be_converted_to_one_file(slakh_root, tmp_path):
-    imported = importers.run("cerberus4", slakh_root, tmp_path / "out", convert=True)
-    track = by_id(imported)["Track00001-S03-S01-S00-S02"]
-    assert track.audio == tmp_path / "out" / "audio-16k" / "Track00001-S03-S01-S00-S02.flac"
-    samples, rate = soundfile.read(track.audio)
-    assert rate == 16000 and len(samples) == 16000
-    assert samples[8000] == pytest.approx(0.01 * (8 + 2 + 1 + 4), abs=1e-3)
+def test_stems_are_converted_once_for_all_tracks_that_have_them(slakh_root, tmp_path):
+    out = tmp_path / "out"
+    tracks = by_id(importers.run("cerberus4", slakh_root, out, convert=True))
+    first, second = tracks["Track00001-S03-S01-S00-S02"], tracks["Track00001-S03-S01-S05-S02"]
+    assert first.audio is None and first.stems[0].audio == second.stems[0].audio
+    assert first.stems[0].audio == out / "audio-16k/train/Track00001/stems/S03.flac"
+    assert soundfile.info(first.stems[0].audio).samplerate == 16000
+    np.testing.assert_allclose(datasets.load_samples(first, 16000)[1000:-1000], 0.01 * (8 + 2 + 1 + 4), atol=1e-3)
+
+    before = first.stems[0].audio.stat().st_mtime_ns
+    slakh = by_id(importers.run("slakh2100", slakh_root, out, convert=True, overwrite=True))
+    assert slakh["Track00001"].audio == out / "audio-16k/train/Track00001/mix.flac"
+    assert slakh["Track00001"].stems[3].audio.stat().st_mtime_ns == before
 
 
 # --- GuitarSet ---

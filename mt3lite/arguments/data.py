@@ -40,7 +40,7 @@ def _add_import(actions: argparse._SubParsersAction) -> None:
         help="of all tracks; for folder alone (default: 80 %% train, 10 %% validation, 10 %% test, by name)",
     )
     parser.add_argument(
-        "--convert", action="store_true", help="write the recordings as mono FLAC of 16 kHz, too, and name these"
+        "--convert", action="store_true", help="write recordings and stems as mono FLAC of 16 kHz, and name these"
     )
     parser.add_argument("--skip-faulty", action="store_true", help="leave faulty tracks out instead of stopping")
     parser.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")

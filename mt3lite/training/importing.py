@@ -58,6 +58,7 @@ class Imported:
 class _Job:
     """How candidates are worked up."""
 
+    root: Path
     out: Path
     license: str
     convert: bool
@@ -82,7 +83,7 @@ def import_dataset(
         root: the dataset's folder.
         out: folder for the manifest and what goes with it; made when missing. None: `root` itself.
         license: of recordings and notes, as an SPDX identifier; "": not stated.
-        convert: write every recording as mono FLAC of 16 kHz into ``audio-16k/`` and name that file.
+        convert: write recordings and stems as mono FLAC of 16 kHz into ``audio-16k/`` and name these files.
         skip_faulty: leave faulty tracks out instead of refusing the whole; they are among the remarks.
         overwrite: replace a manifest that is there.
         jobs: processes at work.
@@ -103,7 +104,7 @@ def import_dataset(
         raise InputError(f"{root}: no track of this dataset found")
     files.make_folder(out)
     files.check_writable(manifest)
-    work = functools.partial(_work_up, job=_Job(out, license, convert))
+    work = functools.partial(_work_up, job=_Job(root, out, license, convert))
     done = list(progress(checks.in_processes(work, found.candidates, jobs), len(found.candidates)))
 
     faults = found.faults + [f"{track.id}: {fault}" for track, findings, _ in done for fault in findings.faults]
@@ -137,7 +138,7 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
             files.make_folder(path.parent)
             write_midi(lasting, path)
         if job.convert:
-            track = dataclasses.replace(track, audio=_convert(track, job.out / CONVERTED_FOLDER / f"{track.id}.flac"))
+            track = _convert(track, job)
     except InputError as error:
         return track, checks.Findings((str(error),)), 0
     # The stems' notes were read or written just now.
@@ -156,23 +157,32 @@ def _given_files(candidate: Candidate) -> list[Path]:
     return list(dict.fromkeys(given))
 
 
-def _convert(track: datasets.Track, path: Path) -> Path:
-    """Write a track's recording as mono FLAC of 16 kHz, 16 bits; return its path.
+def _convert(track: datasets.Track, job: _Job) -> datasets.Track:
+    """Convert the recording and the stems of a track; return it with their new names."""
+    return dataclasses.replace(
+        track,
+        audio=_convert_file(track.audio, job) if track.audio else None,
+        stems=tuple(dataclasses.replace(stem, audio=_convert_file(stem.audio, job)) for stem in track.stems),
+    )
+
+
+def _convert_file(path: Path, job: _Job) -> Path:
+    """Write a recording as mono FLAC of 16 kHz, 16 bits; return where it is.
+
+    What was converted before is kept, be it by a run that was interrupted or for another track with the same stem.
 
     Raises:
         InputError: the recording cannot be read, or the file cannot be written.
     """
-    files.make_folder(path.parent)
-    with files.atomic_path(path) as temporary:
-        with soundfile.SoundFile(
-            str(temporary), "w", CONVERTED_RATE, channels=1, format="FLAC", subtype="PCM_16"
-        ) as file:
-            if track.audio:
-                for block in audio.stream(track.audio, CONVERTED_RATE):
-                    file.write(block)
-            else:
-                file.write(datasets.load_samples(track, CONVERTED_RATE))
-    return path
+    converted = job.out / CONVERTED_FOLDER / path.relative_to(job.root).with_suffix(".flac")
+    if converted.is_file() and converted.stat().st_mtime >= path.stat().st_mtime:
+        return converted
+    files.make_folder(converted.parent)
+    kind = {"channels": 1, "format": "FLAC", "subtype": "PCM_16"}
+    with files.atomic_path(converted) as temporary, soundfile.SoundFile(temporary, "w", CONVERTED_RATE, **kind) as file:
+        for block in audio.stream(path, CONVERTED_RATE):
+            file.write(block)
+    return converted
 
 
 def write_midi(played: np.ndarray, path: str | os.PathLike) -> None:
