@@ -9,7 +9,7 @@ import collections
 import ctypes
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,17 +73,62 @@ def render(
     Raises:
         InputError: FluidSynth is not installed; the soundfont is missing, unreadable or lacks a wanted program.
     """
+    return render_parts([notes], soundfont, config, volumes_db=volumes_db)[0]
+
+
+def render_parts(
+    parts: Sequence[np.ndarray],
+    soundfont: str | Path,
+    config: RenderConfig = RenderConfig(),  # noqa: B008  frozen
+    *,
+    volumes_db: Mapping[int, float] | None = None,
+) -> np.ndarray:
+    """Play parts of one piece, each alone: their sum is the piece.
+
+    Args:
+        parts: at least one array as `render` takes it.
+        soundfont: as for `render`, as all that follows.
+        config: how to play it.
+        volumes_db: loudness changes.
+
+    Returns:
+        float32 [part, num_samples], as long as the longest; all are turned down alike where one of them, or their sum,
+        would pass full scale.
+
+    Raises:
+        InputError: as `render`.
+    """
     rate = min(max(config.sample_rate * _OVERSAMPLING, _LOWEST_RATE), _HIGHEST_RATE)
-    synth = _Synth(soundfont, rate, config.gain)
+    num_samples = max(_num_samples(part, rate, config.tail_seconds) for part in parts)
+    played = []
+    for part in parts:
+        synth = _Synth(soundfont, rate, config.gain)
+        try:
+            synth.set_effects(config)
+            synth.choose_programs(part, config.drum_kit, volumes_db or {})
+            played.append(_resampled(synth.play(_events(part), num_samples), rate, config.sample_rate))
+        finally:
+            synth.close()
+    samples = np.stack(played)
+    peak = max(float(np.max(np.abs(s), initial=0.0)) for s in (samples, samples.sum(axis=0)))
+    return samples / np.float32(peak) if peak > 1.0 else samples
+
+
+def check_soundfont(soundfont: str | Path, programs: Sequence[int]) -> None:
+    """Raise InputError unless the soundfont can be read, and has General MIDI programs and the standard drum kit.
+
+    No samples are loaded, so this is quick.
+    """
+    synth = _Synth(soundfont, _LOWEST_RATE, gain=0.0)
     try:
-        synth.set_effects(config)
-        synth.choose_programs(notes, config.drum_kit, volumes_db or {})
-        blocks = synth.play(_events(notes), _num_samples(notes, rate, config.tail_seconds))
-        samples = _resampled(blocks, rate, config.sample_rate)
+        missing = [program for program in programs if not synth.has_preset(0, program)]
+        missing_kit = not synth.has_preset(_DRUM_BANK, 0)
     finally:
         synth.close()
-    peak = float(np.max(np.abs(samples), initial=0.0))
-    return samples / np.float32(peak) if peak > 1.0 else samples
+    if missing or missing_kit:
+        what = [f"the General MIDI programs {', '.join(map(str, missing))}"] if missing else []
+        what += ["the drum kit 0 of bank 128"] if missing_kit else []
+        raise InputError(f"{soundfont}: the soundfont lacks {' and '.join(what)}")
 
 
 def _resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> np.ndarray:
@@ -171,6 +216,9 @@ class _Synth:
 
     def close(self) -> None:
         self._synth.delete()
+
+    def has_preset(self, bank: int, program: int) -> bool:
+        return self._synth.sfpreset_name(self._soundfont_id, bank, program) is not None
 
     def set_effects(self, config: RenderConfig) -> None:
         """Switch on the effects that the config wants; every channel sends all of its sound to them."""

@@ -39,6 +39,7 @@ FLOORS = (
         "training.importing",
         "training.slakh",
         "training.importers",
+        "training.midi_sources",
         "training.synthetic",
         "training.losses",
         "training.effects",

@@ -157,3 +157,23 @@ def test_samples_kept_from_piece_to_piece_change_nothing_and_are_bounded(monkeyp
     np.testing.assert_array_equal(first, again)
     (keeper,) = render._keepers.values()
     assert list(keeper._pinned) == [(0, 24), (0, 0)]
+
+
+def test_parts_are_as_long_as_the_whole_and_sum_up_to_it():
+    rows = [(0.0, 1.0, 60, 100, 0, False), (0.5, 2.0, 64, 100, 40, False), (0.2, 0.3, 38, 100, 0, True)]
+    config = render.RenderConfig(reverb=0.5, chorus=0.5, gain=2.0)
+    parts = render.render_parts([notes.from_rows([row]) for row in rows], SOUNDFONT, config, volumes_db={40: -3.0})
+    whole = render.render(notes.from_rows(rows), SOUNDFONT, config, volumes_db={40: -3.0})
+    assert parts.shape == (3, len(whole)) and parts.dtype == np.float32
+    np.testing.assert_allclose(parts.sum(axis=0) / np.abs(parts.sum(axis=0)).max(), whole / whole.max(), atol=0.02)
+    assert np.abs(parts).max() <= 1 and np.abs(parts.sum(axis=0)).max() <= 1 + 1e-6
+
+
+def test_a_soundfont_that_lacks_instruments_is_refused(monkeypatch):
+    render.check_soundfont(SOUNDFONT, range(128))
+    has_preset = render._Synth.has_preset
+    monkeypatch.setattr(
+        render._Synth, "has_preset", lambda self, bank, p: p not in (3, 7) and has_preset(self, bank, p)
+    )
+    with pytest.raises(InputError, match=r"TimGM6mb\.sf2: the soundfont lacks the General MIDI programs 3, 7$"):
+        render.check_soundfont(SOUNDFONT, range(128))

@@ -1,5 +1,10 @@
 import dataclasses
 import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +14,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mt3lite import notes
+from mt3lite import cli, notes
 from mt3lite.errors import InputError
-from mt3lite.training import arranging, datasets, procedural, synthetic
+from mt3lite.training import arranging, datasets, midi_sources, procedural, synthetic
 
 SOUNDFONT = str(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2")
 SEEDS = st.integers(0, 10**6)
@@ -45,7 +50,7 @@ def midi_folder(tmp_path):
 
 
 def small_config(midi_folder, **changes):
-    source = synthetic.MidiSource("songs", str(midi_folder), 1.0, "CC0-1.0")
+    source = midi_sources.MidiSource("songs", str(midi_folder), 1.0, "CC0-1.0")
     config = synthetic.SynthesisConfig(
         sources=(source,),
         soundfonts=(SOUNDFONT,),
@@ -168,19 +173,19 @@ def test_read_parts_keeps_parts_apart_and_holds_the_pedal(tmp_path):
         midi.instruments[-1].notes.append(pretty_midi.Note(80, 60, 0.0, 1.0))
     midi.instruments[0].control_changes = [pretty_midi.ControlChange(64, v, t) for v, t in ((127, 0.5), (0, 2.0))]
     midi.write(str(tmp_path / "a.mid"))
-    parts = synthetic.read_parts(tmp_path / "a.mid")
+    parts = midi_sources.read_parts(tmp_path / "a.mid")
     assert [part["offset"].round(2).tolist() for part in parts] == [[2.0], [1.0]]
 
 
 def test_read_parts_of_a_file_without_notes(tmp_path):
     pretty_midi.PrettyMIDI().write(str(tmp_path / "empty.mid"))
     with pytest.raises(InputError, match=r"empty\.mid: no usable notes"):
-        synthetic.read_parts(tmp_path / "empty.mid")
+        midi_sources.read_parts(tmp_path / "empty.mid")
 
 
 def test_held_out_files_are_shared_with_no_other_split(midi_folder):
-    source = synthetic.MidiSource("songs", str(midi_folder), 1.0)
-    split_files = [set(synthetic.source_files(source, split, 0.5)) for split in datasets.SPLITS]
+    source = midi_sources.MidiSource("songs", str(midi_folder), 1.0)
+    split_files = [set(midi_sources.source_files(source, split, 0.5)) for split in datasets.SPLITS]
     assert len(set.union(*split_files)) == sum(map(len, split_files)) == 13
     assert all(split_files)
 
@@ -243,6 +248,99 @@ def test_a_folder_made_otherwise_is_refused(midi_folder, tmp_path):
     (tmp_path / "synthesis.json").write_text(json.dumps({**dataclasses.asdict(small_config(midi_folder)), "seed": 5}))
     with pytest.raises(InputError, match="made with another seed"):
         synthetic.synthesize(tmp_path, small_config(midi_folder))
+
+
+def test_stems_are_the_mix_taken_apart(midi_folder, tmp_path):
+    needs_fluidsynth()
+    config = small_config(midi_folder, stems=True, hours={"train": 12 / 3600})
+    synthetic.synthesize(tmp_path / "one", config)
+    synthetic.synthesize(tmp_path / "two", config, jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    tracks = datasets.read_manifest(tmp_path / "one")
+    assert max(len(track.stems) for track in tracks) > 1
+    for track in tracks:
+        mix = datasets.load_samples(track, 16000)
+        apart = sum(datasets.load_samples(dataclasses.replace(track, audio=stem.audio), 16000) for stem in track.stems)
+        np.testing.assert_allclose(apart, mix, atol=len(track.stems) / 2**15)
+        stem_notes = notes.sort(np.concatenate([datasets.stem_notes(stem) for stem in track.stems]))
+        np.testing.assert_array_equal(stem_notes[["pitch", "program", "is_drum"]], played_fields(track))
+        for stem in track.stems:
+            assert np.abs(soundfile.read(stem.audio)[0]).max() > 1e-3
+
+
+def played_fields(track):
+    return notes.read_midi(track.midi)[["pitch", "program", "is_drum"]]
+
+
+def test_a_killed_worker_is_told_and_what_was_made_stays(midi_folder, tmp_path):
+    needs_fluidsynth()
+    config = small_config(midi_folder, hours={"train": 60 / 3600}, seed=2)
+    manifest = tmp_path / "out" / "manifest.jsonl"
+
+    def kill_one_worker():
+        while not manifest.exists() or not manifest.read_text():
+            time.sleep(0.01)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one_worker, daemon=True)
+    killer.start()
+    with pytest.raises(InputError, match=r"out: a worker process was ended from outside; .* (\d+) pieces are finished"):
+        synthetic.synthesize(tmp_path / "out", config, jobs=2)
+    killer.join()
+    finished = datasets.read_manifest(tmp_path / "out")  # which looks for all files
+    assert 1 <= len(finished) < 15
+    assert all(len(notes.read_midi(track.midi)) >= 8 for track in finished)
+    count = synthetic.synthesize(tmp_path / "out", config)
+    synthetic.synthesize(tmp_path / "whole", config)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert count > len(finished)
+
+
+def test_a_manifest_cut_short_loses_its_last_piece_only(midi_folder, tmp_path):
+    needs_fluidsynth()
+    config = small_config(midi_folder, hours={"train": 12 / 3600})
+    synthetic.synthesize(tmp_path / "out", config)
+    whole = contents(tmp_path / "out")
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes()[:-20])
+    synthetic.synthesize(tmp_path / "out", config)
+    assert contents(tmp_path / "out") == whole
+
+
+def test_a_folder_made_before_a_setting_existed_goes_on(midi_folder, tmp_path):
+    needs_fluidsynth()
+    config = small_config(midi_folder, hours={"train": 4 / 3600})
+    synthetic.synthesize(tmp_path / "out", config)
+    settings_path = tmp_path / "out" / "synthesis.json"
+    older = json.loads(settings_path.read_text())
+    del older["stems"]
+    settings_path.write_text(json.dumps(older))
+    synthetic.synthesize(tmp_path / "out", config)
+    with pytest.raises(InputError, match="made with another stems"):
+        synthetic.synthesize(tmp_path / "out", dataclasses.replace(config, stems=True))
+
+
+def test_bad_soundfonts_are_told_before_anything_is_made(midi_folder, tmp_path):
+    needs_fluidsynth()
+    bad = tmp_path / "text.sf2"
+    bad.write_text("no soundfont")
+    with pytest.raises(InputError, match=r"text\.sf2: FluidSynth cannot read this soundfont"):
+        synthetic.synthesize(tmp_path / "out", small_config(midi_folder, soundfonts=(SOUNDFONT, str(bad))))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_path, capsys):
+    needs_fluidsynth()
+    out = tmp_path / "out"
+    common = ["data", "synthesize", str(out), "--midi", str(midi_folder), "--soundfont", SOUNDFONT, "--hours", "0.01"]
+    assert cli.main([*common, "--invented", "0.001", "--license", "CC BY 4.0", "--stems"]) == 0
+    tracks = datasets.read_manifest(out)
+    assert {track.license for track in tracks} == {"CC BY 4.0"} and all(track.stems for track in tracks)
+    said = capsys.readouterr().out
+    assert f"{out}: 1 pieces" in said
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*common, "--license", "a", "--license", "b"])
+    assert "--license 2 times for --midi 1 times" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

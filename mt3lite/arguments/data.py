@@ -112,15 +112,32 @@ def _add_synthesize(actions: argparse._SubParsersAction) -> None:
         help="folder of MIDI files, and its share of the pieces relative to the others' (default: 1)",
     )
     parser.add_argument(
+        "--license",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="of the MIDI files, for the manifest: once for all folders, or once for each --midi, in their order",
+    )
+    parser.add_argument(
         "--soundfont", metavar="FILE", type=Path, action="append", required=True, help="each piece draws one"
     )
     parser.add_argument("--hours", metavar="H", type=types.positive_number, required=True, help="of music to make")
-    parser.add_argument("--split", default="train", help="train, validation or test (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="(default: %(default)s)")
     parser.add_argument(
         "--invented", metavar="WEIGHT", type=float, default=0.27, help="share of invented pieces (default: %(default)s)"
     )
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--stems", action="store_true", help="keep each instrument alone, too, beside the mix")
+    parser.add_argument("--seed", metavar="N", type=types.not_negative, default=0, help="(default: %(default)s)")
     parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+    parser.set_defaults(check=functools.partial(_check_synthesize, parser))
+
+
+def _check_synthesize(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit for options that do not go together."""
+    if len(arguments.license) not in (0, 1, len(arguments.midi)):
+        parser.error(
+            f"--license {len(arguments.license)} times for --midi {len(arguments.midi)} times: once, or as often"
+        )
 
 
 def _weighted_folder(text: str) -> tuple[str, float]:

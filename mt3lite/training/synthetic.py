@@ -5,45 +5,34 @@ out the same however many processes fill it, and an interrupted run goes on wher
 """
 
 import concurrent.futures
+import concurrent.futures.process
 import functools
 import json
 import multiprocessing
-import warnings
+import signal
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from mt3lite import audio, files, notes, render
 from mt3lite.errors import InputError
-from mt3lite.training import arranging, datasets, procedural
+from mt3lite.training import arranging, datasets, midi_sources, procedural
 
 _SETTINGS_NAME = "synthesis.json"
-_SKIPPED_NAME = "skipped.txt"
-_MIDI_SUFFIXES = (".mid", ".midi")
+SKIPPED_NAME = "skipped.txt"
 _FEWEST_NOTES = 8  # a piece with fewer is drawn again
 _MOST_DRAWS = 50
 _PROCEDURAL_LICENSE = "CC0-1.0"
 _DRUM_KITS = (0, 0, 0, 0, 8, 16, 24, 25, 32, 40)  # General Standard's kits that keep the General MIDI layout
-_NOISE_PROGRAMS = tuple(p for p in range(112, 128) if p not in arranging.PITCHED_PROGRAMS)
-
-
-@dataclass(frozen=True)
-class MidiSource:
-    """A folder of MIDI files to take excerpts from."""
-
-    name: str
-    folder: str  # searched with its subfolders
-    weight: float  # share of the pieces, relative to the other weights
-    license: str = ""
 
 
 @dataclass(frozen=True)
 class SynthesisConfig:
     """What to make."""
 
-    sources: tuple[MidiSource, ...]
+    sources: tuple[midi_sources.MidiSource, ...]
     soundfonts: tuple[str, ...]  # paths; each piece draws one
     hours: dict[str, float]  # by split: train, validation, test
     seed: int = 0
@@ -53,6 +42,7 @@ class SynthesisConfig:
     held_out_fraction: float = 0.06  # of the MIDI files: for validation and test only
     most_sounding: int = 32  # notes at a time
     sample_rate: int = 16000
+    stems: bool = False  # keep each instrument alone, too; the mix is then their sum
 
     def __post_init__(self):
         if not self.soundfonts:
@@ -86,10 +76,11 @@ class _Piece:
 def synthesize(out_folder: str | Path, config: SynthesisConfig, *, jobs: int = 1, progress: bool = False) -> int:
     """Fill a dataset folder with made-up pieces.
 
-    Writes ``<split>/<number>.wav`` (mono, 16-bit), ``<split>/<number>.mid`` (the notes as played), ``manifest.jsonl``,
-    which grows as pieces are finished and is put in order at the end, ``skipped.txt`` (MIDI files that cannot be read,
-    with the reason) and ``synthesis.json`` (the config). Finished pieces are kept when the same config is run again;
-    more hours may be asked for then.
+    Writes ``<split>/<number>.wav`` (mono, 16-bit) and ``<split>/<number>.mid`` (the notes as played), with stems also
+    ``<split>/<number>/<program>.wav`` and ``.mid`` (``drums`` for the drums); ``manifest.jsonl``, which grows as pieces
+    are finished and is put in order at the end; ``skipped.txt`` (MIDI files that cannot be read, with the reason); and
+    ``synthesis.json`` (the config). Finished pieces are kept when the same config is run again; more hours may be asked
+    for then.
 
     Args:
         out_folder: made if missing.
@@ -101,23 +92,33 @@ def synthesize(out_folder: str | Path, config: SynthesisConfig, *, jobs: int = 1
         The number of pieces in the folder.
 
     Raises:
-        InputError: no MIDI file for a split, no FluidSynth, a bad soundfont, or a folder made with another config.
+        InputError: no MIDI file for a split, no FluidSynth, a bad soundfont, or a folder made with another config; a
+            worker process was killed. What is finished then stays, and is in the manifest.
     """
     out_folder = Path(out_folder)
+    for soundfont in config.soundfonts:
+        render.check_soundfont(soundfont, arranging.PITCHED_PROGRAMS)
     _claim_folder(out_folder, config)
     tracks = _finished(out_folder)
     pieces = [piece for piece in _plan(config) if piece.id not in tracks]
     skipped: set[str] = set()
     manifest_path = out_folder / datasets.MANIFEST_NAME
     with manifest_path.open("a", encoding="utf-8") as manifest, _bar(len(pieces), progress) as bar:
-        for track, faults in _make_all(pieces, config, out_folder, jobs):
-            tracks[track.id] = track
-            manifest.write(datasets.to_line(track, out_folder))
-            manifest.flush()
-            skipped.update(faults)
-            bar.update()
+        try:
+            for track, faults in _make_all(pieces, config, out_folder, jobs):
+                tracks[track.id] = track
+                manifest.write(datasets.to_line(track, out_folder))
+                manifest.flush()
+                skipped.update(faults)
+                bar.update()
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise InputError(
+                f"{out_folder}: a worker process was ended from outside; is the memory full? {len(tracks)} pieces are "
+                "finished and in the manifest. The same command goes on from there; fewer --jobs take less memory"
+            ) from error
+        finally:
+            _add_skipped(out_folder / SKIPPED_NAME, skipped)
     datasets.write_manifest([tracks[key] for key in sorted(tracks)], manifest_path)
-    _add_skipped(out_folder / _SKIPPED_NAME, skipped)
     return len(tracks)
 
 
@@ -136,8 +137,10 @@ def _claim_folder(folder: Path, config: SynthesisConfig) -> None:
     wanted = json.loads(json.dumps(asdict(config)))
     path = folder / _SETTINGS_NAME
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(key for key in wanted if key != "hours" and found.get(key) != wanted[key])
+        # A setting that is younger than the folder had its default's effect then.
+        defaults = {field.name: field.default for field in fields(config)}
+        found = {**defaults, **json.loads(path.read_text(encoding="utf-8"))}
+        changed = sorted(key for key in wanted if key != "hours" and found[key] != wanted[key])
         if changed:
             raise InputError(f"{folder}: holds pieces made with another {', '.join(changed)}; choose another folder")
     with files.atomic_path(path) as temporary:
@@ -147,7 +150,14 @@ def _claim_folder(folder: Path, config: SynthesisConfig) -> None:
 def _finished(folder: Path) -> dict[str, datasets.Track]:
     """Tracks of the pieces already made, by id."""
     path = folder / datasets.MANIFEST_NAME
-    if not path.exists() or path.stat().st_size == 0:
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:  # the run was killed as it wrote the last line
+        with files.atomic_path(path) as temporary:
+            temporary.write_text(whole, encoding="utf-8")
+    if not whole:
         return {}
     return {track.id: track for track in datasets.read_manifest(path)}
 
@@ -180,14 +190,14 @@ def _make_all(
     for split in {piece.split for piece in pieces}:
         (out_folder / split).mkdir(exist_ok=True)
         for source in config.sources:
-            source_files(source, split, config.held_out_fraction)
+            midi_sources.source_files(source, split, config.held_out_fraction)
     make = functools.partial(_make_piece, config=config, out_folder=out_folder)
     if jobs <= 1:
         yield from map(make, pieces)
         return
     # Not "fork": a parent that has started JAX has threads, and a forked child may hang on their locks.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as pool:
         futures = [pool.submit(make, piece) for piece in pieces]
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -196,19 +206,48 @@ def _make_all(
             pool.shutdown(cancel_futures=True)
 
 
+def _leave_interrupts_to_the_parent() -> None:
+    """In a worker: Ctrl-C reaches all processes of a terminal, and one of them shall answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _make_piece(piece: _Piece, config: SynthesisConfig, out_folder: Path) -> tuple[datasets.Track, list[str]]:
     """Make one piece and write its files."""
     rng = np.random.default_rng([config.seed, datasets.SPLITS.index(piece.split), piece.number, 1])
     played, source, license, faults = _draw_notes(piece, config, rng)
     soundfont = config.soundfonts[int(rng.integers(len(config.soundfonts)))]
-    samples = _perform(played, soundfont, config.sample_rate, rng)
-    audio_path = out_folder / piece.split / f"{piece.number:05d}.wav"
-    midi_path = audio_path.with_suffix(".mid")
-    audio.write_wav(audio_path, samples, config.sample_rate)
+    parts = _parts(played) if config.stems else {"": played}
+    performed = _perform(list(parts.values()), soundfont, config.sample_rate, rng)
+    stem = out_folder / piece.split / f"{piece.number:05d}"
+    audio_path, midi_path = stem.with_suffix(".wav"), stem.with_suffix(".mid")
+    stems = _write_stems(stem, parts, performed, config.sample_rate) if config.stems else ()
+    audio.write_wav(audio_path, performed.sum(axis=0), config.sample_rate)
     notes.write_midi(notes.sort(played), midi_path)
-    duration_seconds = round(len(samples) / config.sample_rate, 4)
+    duration_seconds = round(performed.shape[1] / config.sample_rate, 4)
     origin = f"{source}, {Path(soundfont).name}"
-    return datasets.Track(piece.id, piece.split, audio_path, midi_path, duration_seconds, license, origin), faults
+    track = datasets.Track(piece.id, piece.split, audio_path, midi_path, duration_seconds, license, origin, stems)
+    return track, faults
+
+
+def _parts(played: np.ndarray) -> dict[str, np.ndarray]:
+    """Notes by instrument: the drums', and each program's, named for files."""
+    drums, pitched = played[played["is_drum"]], played[~played["is_drum"]]
+    parts = {f"{program:03d}": pitched[pitched["program"] == program] for program in np.unique(pitched["program"])}
+    return {**parts, **({"drums": drums} if len(drums) else {})}
+
+
+def _write_stems(
+    folder: Path, parts: dict[str, np.ndarray], performed: np.ndarray, sample_rate: int
+) -> tuple[datasets.Stem, ...]:
+    folder.mkdir(exist_ok=True)
+    stems = []
+    for (name, part), samples in zip(parts.items(), performed, strict=True):
+        audio_path, midi_path = folder / f"{name}.wav", folder / f"{name}.mid"
+        audio.write_wav(audio_path, samples, sample_rate)
+        notes.write_midi(notes.sort(part), midi_path)
+        is_drum = name == "drums"
+        stems.append(datasets.Stem(audio_path, midi_path, 0 if is_drum else int(name), is_drum))
+    return tuple(stems)
 
 
 def _draw_notes(
@@ -224,10 +263,12 @@ def _draw_notes(
             name, license = "procedural", _PROCEDURAL_LICENSE
         else:
             source = config.sources[choice - 1]
-            path = rng.choice(source_files(source, piece.split, config.held_out_fraction))
+            path = rng.choice(midi_sources.source_files(source, piece.split, config.held_out_fraction))
             name, license = f"{source.name}/{Path(path).name}", source.license
             try:
-                played = arranged_notes(_cached_parts(str(path)), piece.duration_seconds, rng, config.most_sounding)
+                played = arranged_notes(
+                    midi_sources.cached_parts(str(path)), piece.duration_seconds, rng, config.most_sounding
+                )
             except InputError as error:
                 faults.append(str(error))
                 continue
@@ -251,7 +292,7 @@ def arranged_notes(
     and, mostly, its piano; sequenced music keeps its velocities and sometimes gets small deviations of timing.
 
     Args:
-        parts: from ``read_parts``; at least one note.
+        parts: from ``midi_sources.read_parts``; at least one note.
         duration_seconds: length of the excerpt before its tempo changes.
         rng: draws all choices.
         most_sounding: cap on the notes at a time.
@@ -270,8 +311,9 @@ def arranged_notes(
     return arranging.playable(parts, most_sounding) if parts else notes.empty()
 
 
-def _perform(played: np.ndarray, soundfont: str, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Play notes with a random balance, room and level: float32 samples, peak 0.2 to 0.97."""
+def _perform(parts: list[np.ndarray], soundfont: str, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Play parts with a random balance, room and level: float32 [part, sample], the peak of their sum 0.2 to 0.97."""
+    played = np.concatenate(parts)
     programs = [-1, *np.unique(played["program"][~played["is_drum"]]).tolist()]
     volumes_db = {program: float(rng.uniform(-6, 6)) for program in programs}
     render_config = render.RenderConfig(
@@ -280,58 +322,8 @@ def _perform(played: np.ndarray, soundfont: str, sample_rate: int, rng: np.rando
         chorus=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.25 else 0.0,
         drum_kit=int(rng.choice(_DRUM_KITS)),
     )
-    samples = render.render(played, soundfont, render_config, volumes_db=volumes_db)
+    performed = render.render_parts(parts, soundfont, render_config, volumes_db=volumes_db)
     wanted_peak = 10 ** (rng.uniform(-14.0, -0.3) / 20)
-    return samples * np.float32(wanted_peak / max(float(np.abs(samples).max()), 1e-4))
-
-
-@functools.lru_cache(maxsize=64)
-def source_files(source: MidiSource, split: str, held_out_fraction: float) -> tuple[str, ...]:
-    """MIDI files of a source that belong to a split, by a hash of their names; sorted.
-
-    The held-out fraction goes half to validation and half to test. Changing the fraction moves files between splits.
-
-    Raises:
-        InputError: the folder is missing or has no MIDI file for the split.
-    """
-    folder = Path(source.folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of MIDI files")
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _MIDI_SUFFIXES)
-    chosen = [p for p in found if datasets.split_by_hash(f"{source.name}/{p.stem}", held_out_fraction) == split]
-    if not chosen:
-        raise InputError(f"{folder}: none of its {len(found)} MIDI files falls into the split {split}")
-    return tuple(str(p) for p in chosen)
-
-
-@functools.lru_cache(maxsize=8)
-def _cached_parts(path: str) -> list[np.ndarray]:
-    return read_parts(path)
-
-
-def read_parts(path: str | Path) -> list[np.ndarray]:
-    """Read a MIDI file part by part, which ``notes.read_midi`` does not keep apart.
-
-    Returns:
-        One array of ``notes.NOTE_DTYPE`` per track and channel with notes, offsets lengthened by the sustain pedal;
-        noises (most programs from 112) are left out.
-
-    Raises:
-        InputError: not a MIDI file, or no usable note in it.
-    """
-    import note_seq
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tempo changes outside of the first track: it reads them all the same
-            sequence = note_seq.midi_file_to_note_sequence(str(path))
-    except (OSError, note_seq.MIDIConversionError) as error:
-        raise InputError(f"{path}: cannot be read as MIDI: {error}") from error
-    sequence = note_seq.apply_sustain_control_changes(sequence)
-    instruments = np.array([note.instrument for note in sequence.notes], np.int64)
-    all_notes = notes.from_note_sequence(sequence, sustain=False)
-    usable = all_notes["is_drum"] | ~np.isin(all_notes["program"], _NOISE_PROGRAMS)
-    usable &= (all_notes["velocity"] > 0) & (all_notes["offset"] > all_notes["onset"])
-    if not usable.any():
-        raise InputError(f"{path}: no usable notes in this MIDI file")
-    return [all_notes[usable & (instruments == i)] for i in np.unique(instruments[usable])]
+    # A part alone may be louder than all together, and none shall be clipped.
+    peak = max(float(np.abs(performed).max()), float(np.abs(performed.sum(axis=0)).max()), 1e-4)
+    return performed * np.float32(wanted_peak / peak)
