@@ -144,8 +144,8 @@ def load(checkpoint: Checkpoint, config: Config) -> dict:
 def save(folder: str | os.PathLike, params: dict, *, step: int = 0) -> None:
     """Write the parameters as a T5X checkpoint of the legacy layout, which t5x of every age restores.
 
-    It holds no optimizer state: t5x evaluates and transcribes with it as it is, and trains on from it with
-    ``fallback_to_scratch`` (see docs/t5x.md).
+    It holds no optimizer state: t5x evaluates and transcribes with it as it is, and trains on from it as
+    ``gin/train.gin`` restores it.
 
     Args:
         folder: to make, ``checkpoint_0``; must not exist, or be empty.
