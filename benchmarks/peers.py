@@ -26,6 +26,7 @@ from pathlib import Path
 import environments
 import numpy as np
 
+import mt3lite
 from mt3lite import audio, files, notes, scoring, weights
 from mt3lite.errors import InputError
 from mt3lite.training import datasets
@@ -102,7 +103,10 @@ def _reference(recording: Path) -> np.ndarray:
 
 
 def transcribe(tool: str, recordings: list[Recording], workdir: Path, model: str) -> dict[str, Path]:
-    """Transcribe what is not yet there; return the MIDI files by set and id."""
+    """Transcribe what is not yet there; return the MIDI files by set and id.
+
+    mt3lite runs from these sources here; only its times are measured in an environment, into which it is installed.
+    """
     folder = workdir / "transcribed" / f"{tool}-{_key(tool, workdir, model)}"
     targets = {f"{each.set_name}/{each.id}": folder / each.set_name / f"{each.id}.mid" for each in recordings}
     todo = [each for each in recordings if not _is_done(each, targets[f"{each.set_name}/{each.id}"])]
@@ -112,7 +116,8 @@ def transcribe(tool: str, recordings: list[Recording], workdir: Path, model: str
         target.parent.mkdir(parents=True, exist_ok=True)
         jobs.append([str(each.wav), str(target)])
     by_wav = {str(each.wav): each for each in todo}
-    for told in _run(tool, jobs, workdir, model) if jobs else ():
+    python = sys.executable if tool == "mt3lite" else _python(tool, workdir)
+    for told in _run(tool, jobs, workdir, model, python) if jobs else ():
         if "file" in told:
             each = by_wav[told["file"]]
             target = targets[f"{each.set_name}/{each.id}"]
@@ -129,25 +134,28 @@ def _is_done(recording: Recording, target: Path) -> bool:
 
 def _key(tool: str, workdir: Path, model: str) -> str:
     """Return what a tool's transcriptions follow from."""
-    version = environments.version(tool, workdir / "venvs")
     if tool != "mt3lite":
-        return version
-    return f"{version}-{_sha256(weights.load(model).path / weights.CONFIG_FILE)[:12]}"
+        return environments.version(tool, workdir / "venvs")
+    return f"{mt3lite.__version__}-{_sha256(weights.load(model).path / weights.CONFIG_FILE)[:12]}"
 
 
-def _run(tool: str, jobs: list[list[str]], workdir: Path, model: str):
+def _python(tool: str, workdir: Path) -> str:
+    return str(workdir.resolve() / "venvs" / tool / "bin" / "python")
+
+
+def _run(tool: str, jobs: list[list[str]], workdir: Path, model: str, python: str):
     """Yield what the runner of a tool prints: one JSON object after loading, one after each file.
 
     Raises:
         InputError: the runner fails.
     """
     runner = HERE / "runners" / f"run_{tool.replace('-', '_')}.py"
-    python = workdir / "venvs" / tool / "bin" / "python"
     log = workdir / f"{tool}.log"
     command = [python, runner, json.dumps(jobs), _model_path(model)]
+    ours = {"PYTHONPATH": str(HERE.parent)} if python == sys.executable else {}
     with log.open("w") as stream, tempfile.TemporaryDirectory() as elsewhere:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=elsewhere, env=_environment()
+            command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=elsewhere, env=_environment() | ours
         )
         for line in process.stdout:
             if line.startswith("{"):
@@ -172,7 +180,7 @@ def _sha256(path: Path) -> str:
 # --- scores ---
 
 
-def score(tool: str, recordings: list[Recording], targets: dict[str, Path]) -> dict[str, list[scoring.PieceScore]]:
+def score(recordings: list[Recording], targets: dict[str, Path]) -> dict[str, list[scoring.PieceScore]]:
     """Return the scores of what a tool has transcribed, by group."""
     groups: dict[str, list[scoring.PieceScore]] = {}
     for each in recordings:
@@ -228,26 +236,26 @@ def score_table(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compare(tools: list[str], recordings: list[Recording], targets: dict[str, dict[str, Path]]) -> dict:
+def compare(scores: dict[str, dict[str, list[scoring.PieceScore]]], before: dict) -> dict:
     """Return the scores by group and tool.
 
-    Where a peer has fewer pieces of a group than mt3lite, "mt3lite, same pieces" is mt3lite on those.
+    Args:
+        scores: of each tool, by group.
+        before: the results of an earlier run; those of tools that are not in this one are kept.
+
+    Where a peer has fewer pieces of a group than mt3lite, there is a further line with mt3lite on those.
     """
-    scores = {tool: score(tool, recordings, targets[tool]) for tool in tools}
     results: dict[str, dict] = {}
-    groups = list(dict.fromkeys(each.group for each in recordings))
-    for group in groups:
+    for group in dict.fromkeys([*(group for found in scores.values() for group in found), *before]):
+        kept = {tool: told for tool, told in before.get(group, {}).items() if tool in environments.ENVIRONMENTS}
+        new = {tool: summary_of(tool, found[group]) for tool, found in scores.items() if group in found}
+        ours = scores.get("mt3lite", {}).get(group, [])
         row = results.setdefault(group, {})
-        for tool in tools:
-            pieces = scores[tool].get(group, [])
-            if not pieces:
-                continue
-            ours = scores.get("mt3lite", {}).get(group, [])
-            names = {piece.id for piece in pieces}
-            if tool != "mt3lite" and 0 < len(pieces) < len(ours):
-                same = [piece for piece in ours if piece.id in names]
+        for tool, told in sorted((kept | new).items(), key=lambda item: list(environments.ENVIRONMENTS).index(item[0])):
+            same = [piece for piece in ours if piece.id in told["pieces"]]
+            if 0 < len(same) < len(ours):
                 row[f"mt3lite, on {tool}'s pieces"] = summary_of("mt3lite", same)
-            row[tool] = summary_of(tool, pieces)
+            row[tool] = told
     return results
 
 
@@ -265,7 +273,9 @@ def measure(tool: str, workdir: Path, model: str) -> dict:
             whole.append(_whole_process(tool, clip, workdir, model, cache, number))
     with tempfile.TemporaryDirectory() as out:
         jobs = [[str(clip), str(Path(out) / f"{number}.mid")] for number in range(WARM_RUNS + 1)]
-        told = [each["seconds"] for each in _run(tool, jobs, workdir, model) if "seconds" in each]
+        told = [
+            each["seconds"] for each in _run(tool, jobs, workdir, model, _python(tool, workdir)) if "seconds" in each
+        ]
     return {
         "version": environments.version(tool, workdir / "venvs"),
         "clip_seconds": round(len(samples) / SAMPLE_RATE, 2),
@@ -325,7 +335,8 @@ def main() -> int:
     RESULTS.mkdir(exist_ok=True)
     try:
         for tool in tools:
-            environments.make(tool, workdir / "venvs")
+            if tool != "mt3lite" or not arguments.no_times:
+                environments.make(tool, workdir / "venvs")
         recordings = [each for folder in arguments.sets for each in read_set(folder, workdir)]
         if recordings:
             targets = {}
@@ -333,12 +344,18 @@ def main() -> int:
                 hearable = [each for each in recordings if tool in HAS_INSTRUMENTS or each.has_pitches]
                 chosen = _first_of_groups(hearable, arguments.pieces.get(tool))
                 targets[tool] = transcribe(tool, chosen, workdir, arguments.model)
-            results = compare(tools, recordings, targets)
-            about = {"tools": {tool: _key(tool, workdir, arguments.model) for tool in tools}, "groups": results}
-            _write("scores", about, score_table(results))
+            scores = {tool: score(recordings, targets[tool]) for tool in tools}
+            path = RESULTS / "scores.json"
+            before = json.loads(path.read_text()) if path.is_file() else {"tools": {}, "groups": {}}
+            results = compare(scores, before["groups"])
+            keys = before["tools"] | {tool: _key(tool, workdir, arguments.model) for tool in tools}
+            _write("scores", {"tools": keys, "groups": results}, score_table(results))
         if not arguments.no_times:
             times = {tool: measure(tool, workdir, arguments.model) for tool in tools}
-            _write("times", times, time_table(times))
+            if len(times) < len(environments.ENVIRONMENTS):
+                print(time_table(times))  # times compare within one run only
+            else:
+                _write("times", times, time_table(times))
     except InputError as error:
         print(f"peers: {error}", file=sys.stderr)
         return 1
