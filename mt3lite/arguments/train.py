@@ -13,7 +13,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="a dataset folder to a model folder",
         description="Train a model, or go on with a run that was interrupted. The model goes to RUN/model.",
     )
-    parser.add_argument("--data", metavar="DATASET", type=Path, required=True, help="folder with a manifest.jsonl")
+    parser.add_argument(
+        "--data",
+        metavar="DATASET",
+        type=Path,
+        required=True,
+        help="folder with a manifest.jsonl, or with recordings and MIDI files of the same names",
+    )
     parser.add_argument("--workdir", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument("--split", default="train", help="part of the dataset (default: %(default)s)")
     parser.add_argument(

@@ -8,7 +8,7 @@ import numpy as np
 from mt3lite import config, weights
 from mt3lite.commands import compilation
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, examples, forecast, trainer
+from mt3lite.training import datasets, examples, forecast, importers, trainer
 from mt3lite.training.settings import TrainConfig
 
 TERMINATED = 143  # 128 + SIGTERM, as shells count
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings = model.config if model else config.preset(arguments.preset)
-    dataset = datasets.read_manifest(arguments.data)
+    dataset = _read_dataset(arguments)
     tracks = datasets.of_split(dataset, arguments.split)
     train = _train_config(arguments, fine_tuning=model is not None)
     augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
@@ -53,6 +53,19 @@ def run(arguments: argparse.Namespace) -> int:
         weights.save(folder, settings, half, origin=arguments.origin, license=arguments.license)
         print(f"model: {folder}")
     return 0
+
+
+def _read_dataset(arguments: argparse.Namespace) -> list[datasets.Track]:
+    """Return the tracks of a manifest; for a folder of recordings and MIDI files, of one that is made beside the run."""
+    if not arguments.data.is_dir() or datasets.manifest_path(arguments.data).exists():
+        return datasets.read_manifest(arguments.data)
+    if arguments.workdir is None or arguments.coordinator:
+        raise InputError(f"{arguments.data}: has no manifest; make one: mt3lite data import folder {arguments.data}")
+    made = arguments.workdir / "dataset"
+    if not datasets.manifest_path(made).exists():
+        imported = importers.run("folder", arguments.data, made, split=arguments.split)
+        print(imported.report.table())
+    return datasets.read_manifest(made)
 
 
 def _join_processes(arguments: argparse.Namespace) -> None:
