@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_dataset(arguments: argparse.Namespace) -> list[datasets.Track]:
-    """Return the tracks of a manifest; for a folder of recordings and MIDI files, of one that is made beside the run."""
+    """Return the tracks of a manifest; for a folder of pairs, of a manifest that is made in the folder of the run."""
     if not arguments.data.is_dir() or datasets.manifest_path(arguments.data).exists():
         return datasets.read_manifest(arguments.data)
     if arguments.workdir is None or arguments.coordinator:
