@@ -103,3 +103,42 @@ def test_from_a_folder_to_a_scored_model_by_commands(tracks, tmp_path, capsys, m
     assert written["pooled"]["Onset F1"].keys() == {"value", "low", "high"}
     assert cli.main(["evaluate", str(tmp_path), "--split", "test", "--model", model]) == 1
     assert "no track of the split 'test'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "tiny", "--gin_file=gin/tiny.gin"], "--preset and --gin_file both say the model"),
+        (["--coordinator", "127.0.0.1:1"], "--coordinator, --processes and --process go together"),
+        (["--coordinator", "h:1", "--processes", "2", "--process", "2"], "--process 2 is not one of 0 to 1"),
+        (["--freeze-encoder"], "--freeze-encoder needs an encoder that has learnt: --init-from"),
+        (["--listening", "1.5"], "'1.5' is not a number from 0 to 1"),
+    ],
+)
+def test_wrong_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["train", "--data", "x", "--workdir", "y", *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tracks):
+    """A file, a change of it, and an option over both; a model of other settings is refused."""
+    pytest.importorskip("gin", reason="pip install mt3lite[train]", exc_type=ImportError)
+    datasets.write_manifest(tracks, tmp_path / datasets.MANIFEST_NAME)
+    seen = {}
+
+    def fit(folder, tracks, config, train, **others):
+        seen.update(config=config, train=train)
+        raise trainer.Terminated("enough seen")
+
+    monkeypatch.setattr(trainer, "fit", fit)
+    given = ["--data", str(tmp_path), "--workdir", str(tmp_path / "run"), "--gin_file=gin/tiny.gin"]
+    changes = ["--gin.BATCH_SIZE=6", "--gin.gin_config.train.rematerialise=True", "--steps", "9"]
+    assert cli.main(["train", *given, *changes]) == 143
+    assert seen["config"] == TINY
+    assert (seen["train"].batch_size, seen["train"].num_steps, seen["train"].rematerialise) == (6, 9, True)
+    adafactor = ["--optimizer", "adafactor", "--learning-rate", "0.01"]
+    assert cli.main(["train", *given, *adafactor]) == 143
+    assert (seen["train"].optimizer, seen["train"].learning_rate) == ("adafactor", 0.01)
+    assert seen["train"].max_gradient_norm == 0.0
+    assert cli.main(["train", *given, "--init-from", "small"]) == 1

@@ -26,8 +26,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--dry-run", action="store_true", help="make a few updates, say what the run will cost, and keep nothing"
     )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--preset", default="small", help="settings of the model (default: %(default)s)")
+    start.add_argument("--preset", metavar="NAME", help="settings of the model (default: small)")
     start.add_argument("--init-from", metavar="NAME_OR_FOLDER", help="go on from the weights of this model")
+    parser.add_argument(
+        "--gin_file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="take the settings from gin files such as gin/small.gin; --gin.NAME=VALUE changes one of theirs, and the "
+        "options here have the last word",
+    )
+    parser.add_argument("--gin_binding", action="append", default=[], help=argparse.SUPPRESS)  # --gin.NAME=VALUE
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", metavar="N", type=types.positive, help="updates to make")
     length.add_argument("--minutes", metavar="M", type=types.positive_number, help="time to take instead")
@@ -59,13 +68,17 @@ def _add_learning(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--reading", metavar="X", type=types.fraction, help="of the run, then: the decoder alone (default: 0.3)"
     )
-    group.add_argument("--freeze-encoder", action="store_true", help="let only the decoder learn, for the whole run")
+    group.add_argument(
+        "--freeze-encoder", action="store_const", const=True, help="let only the decoder learn, for the whole run"
+    )
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the computation (default: float32)")
     group.add_argument("--accumulate", metavar="N", type=types.positive, help="parts to compute a batch in")
-    group.add_argument("--rematerialise", action="store_true", help="take more time and less memory for the gradient")
+    group.add_argument(
+        "--rematerialise", action="store_const", const=True, help="take more time and less memory for the gradient"
+    )
     group.add_argument("--workers", metavar="N", type=types.positive, help="processes that make examples")
     group.add_argument(
         "--model-devices", metavar="N", type=types.positive, help="devices that share the parameters (default: 1)"
@@ -96,6 +109,8 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
     """Exit for options that do not go together."""
     if arguments.workdir is None and not arguments.dry_run:
         parser.error("--workdir is needed, the folder of the run")
+    if arguments.preset and arguments.gin_file:
+        parser.error("--preset and --gin_file both say the model; --gin.PRESET=\"'NAME'\" changes that of the files")
     together = (arguments.coordinator, arguments.processes, arguments.process)
     if any(value is not None for value in together) and None in together:
         parser.error("--coordinator, --processes and --process go together")

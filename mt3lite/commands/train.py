@@ -1,6 +1,7 @@
 """``mt3lite train``: a dataset folder to a model folder."""
 
 import argparse
+import dataclasses
 
 import jax
 import numpy as np
@@ -25,10 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
     _join_processes(arguments)
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
-    settings = model.config if model else config.preset(arguments.preset)
+    settings, fields = _model_and_fields(arguments, model)
     dataset = _read_dataset(arguments)
     tracks = datasets.of_split(dataset, arguments.split)
-    train = _train_config(arguments, fine_tuning=model is not None)
+    train = _train_config(arguments, fields)
     augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
     if arguments.dry_run:
         print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
@@ -79,8 +80,25 @@ def _join_processes(arguments: argparse.Namespace) -> None:
         raise InputError(f"--coordinator {arguments.coordinator}: the processes cannot meet: {reason}") from error
 
 
-def _train_config(arguments: argparse.Namespace, *, fine_tuning: bool) -> TrainConfig:
-    """Return the settings that the options say, the others at their defaults."""
+def _model_and_fields(arguments: argparse.Namespace, model: weights.Model | None) -> tuple[config.Config, dict]:
+    """Return the settings of the model, and the fields of `TrainConfig` that are not to have their defaults."""
+    # A trained model listens and reads already.
+    fields = {"listening_fraction": 0.0, "reading_fraction": 0.0} if model else {}
+    if not arguments.gin_file and not arguments.gin_binding:
+        return (model.config if model else config.preset(arguments.preset or "small")), fields
+    from mt3lite.adapters import gin_config
+
+    told = gin_config.read(arguments.gin_file, arguments.gin_binding)
+    if model and dataclasses.replace(told.model, name="") != dataclasses.replace(model.config, name=""):
+        raise InputError(
+            f"{', '.join(arguments.gin_file)}: the model's settings are not those of {arguments.init_from}; where they "
+            "are those of a preset, name it: --gin.PRESET=\"'NAME'\""
+        )
+    return told.model, fields | told.train
+
+
+def _train_config(arguments: argparse.Namespace, fields: dict) -> TrainConfig:
+    """Return the settings that the options say, the others as `fields` or the defaults have them."""
     given = {
         "num_steps": arguments.steps,
         "minutes": arguments.minutes,
@@ -103,7 +121,8 @@ def _train_config(arguments: argparse.Namespace, *, fine_tuning: bool) -> TrainC
         "evaluate_tracks": arguments.evaluate_tracks,
         "workers": arguments.workers,
     }
-    defaults = ADAFACTOR if arguments.optimizer == "adafactor" else {}
-    if fine_tuning:  # a trained model listens and reads already
-        defaults = defaults | {"listening_fraction": 0.0, "reading_fraction": 0.0}
-    return TrainConfig(**defaults | {name: value for name, value in given.items() if value is not None})
+    if arguments.optimizer == "adafactor":
+        fields = fields | ADAFACTOR
+    elif arguments.optimizer is not None:
+        fields = fields | {"optimizer": arguments.optimizer}
+    return TrainConfig(**fields | {name: value for name, value in given.items() if value is not None})
