@@ -82,3 +82,20 @@ def test_without_matplotlib_the_cure_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"a picture needs matplotlib: pip install mt3lite\[plot\]"):
         plot.write_piano_roll(PIECE, tmp_path / "a.png", title="", duration_seconds=1.0, granularity="full")
+
+
+def test_what_was_played_above_what_was_found(tmp_path, monkeypatch):
+    """Two rolls on the same axes, and the drums of both though only one side has some."""
+    saved = []
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: (saved.append(self), save(self, *args, **kw)))
+    plot.write_comparison(
+        PIECE, PIECE[:1], tmp_path / "both.png", title="a", duration_seconds=4.0, granularity="midi_class"
+    )
+    panels = saved[-1].axes
+    assert [panel.get_title(loc="left") for panel in panels] == ["a, played", "", "a, found", ""]
+    assert panels[0].get_ylim() == panels[2].get_ylim() and panels[0].get_xlim() == panels[3].get_xlim()
+    assert [len(panel.collections[0].get_paths()) for panel in panels] == [2, 1, 1, 0]
+    assert (tmp_path / "both.png").stat().st_size > 1000

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import json
 from pathlib import Path
 
@@ -90,11 +91,18 @@ def test_reading_leaves_the_encoder_as_it_is(tracks, tmp_path):
 def test_from_a_folder_to_a_scored_model_by_commands(tracks, tmp_path, capsys, monkeypatch):
     """Train on a dataset folder, go on from the model, and evaluate it on the same folder."""
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
-    datasets.write_manifest(tracks, tmp_path / datasets.MANIFEST_NAME)
+    held_out = dataclasses.replace(tracks[1], id="v", split="validation")
+    datasets.write_manifest([*tracks, held_out], tmp_path / datasets.MANIFEST_NAME)
     common = ["--data", str(tmp_path), "--steps", "2", "--batch-size", "2"]
     assert cli.main(["train", *common, "--workdir", str(tmp_path / "run"), "--preset", "tiny"]) == 0
     model = str(tmp_path / "run" / "model")
-    assert cli.main(["train", *common, "--workdir", str(tmp_path / "more"), "--init-from", model]) == 0
+    more = ["--workdir", str(tmp_path / "more"), "--init-from", model, "--evaluate-every", "2"]
+    assert cli.main(["train", *common, *more]) == 0
+    assert "step 2  validation: Onset F1 0." in capsys.readouterr().out
+    (row,) = csv.DictReader((tmp_path / "more" / "validation.csv").read_text().splitlines())
+    assert row["step"] == "2" and 0 <= float(row["Onset F1"]) <= 1
+    if importlib.util.find_spec("matplotlib"):
+        assert (tmp_path / "more" / "pictures" / "step-00000002.png").read_bytes().startswith(b"\x89PNG")
     scores = tmp_path / "scores.json"
     assert cli.main(["evaluate", str(tmp_path), "--split", "train", "--model", model, "--json", str(scores)]) == 0
     assert "2 pieces, pooled" in capsys.readouterr().out
