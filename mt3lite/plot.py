@@ -98,10 +98,7 @@ def write_notes_over_spectrogram(
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
     panel = panels[0]
 
-    quiet, loud = np.percentile(frames, 30), max(float(frames.max()), float(frames.min()) + 1.0)
-    panel.pcolormesh(
-        frame_seconds, bin_pitches, frames.T, cmap="Greys", vmin=quiet, vmax=loud, shading="nearest", rasterized=True
-    )
+    _draw_frames(panel, frames, frame_seconds, bin_pitches)
     for index, (name, mine) in enumerate(groups.items()):
         colour = COLOURS[index % len(COLOURS)]
         offsets = np.where(mine["offset"] >= segment_seconds, 2 * frame_seconds[-1], mine["offset"])
@@ -112,16 +109,7 @@ def write_notes_over_spectrogram(
     if len(drum_pitches):
         _draw_drums(panels[1], drums, drum_pitches)
     for each in panels:
-        for start, end in ((frame_seconds[0] - 1, 0), (segment_seconds, frame_seconds[-1] + 1)):
-            each.axvspan(start, end, facecolor="white", alpha=0.65, zorder=3)
-        for border in (0, segment_seconds):
-            each.axvline(border, color="#444444", linewidth=1, linestyle=(0, (4, 3)), zorder=4)
-        each.spines[["top", "right"]].set_visible(False)
-    panel.set_xlim(min(frame_seconds[0], 0), max(frame_seconds[-1], segment_seconds))
-    panel.set_ylim(bin_pitches[0], bin_pitches[-1])
-    octaves = [pitch for pitch in range(0, 128, 12) if bin_pitches[0] <= pitch <= bin_pitches[-1]]
-    panel.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
-    panel.set_ylabel("pitch")
+        _mark_segment(each, segment_seconds, frame_seconds)
     panel.set_title(title, loc="left", fontweight="bold")
     panels[-1].set_xlabel("time in the segment (s)")
     if groups:
@@ -176,6 +164,28 @@ def _finish(panel) -> None:
     """Draw the seconds' lines, and no box."""
     panel.set_axisbelow(True)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_frames(panel, frames: np.ndarray, frame_seconds: np.ndarray, bin_pitches: np.ndarray) -> None:
+    """Draw a spectrogram, darker where louder, over time and pitch, and the octaves' names."""
+    quiet, loud = np.percentile(frames, 30), max(float(frames.max()), float(frames.min()) + 1.0)
+    panel.pcolormesh(
+        frame_seconds, bin_pitches, frames.T, cmap="Greys", vmin=quiet, vmax=loud, shading="nearest", rasterized=True
+    )
+    panel.set_ylim(bin_pitches[0], bin_pitches[-1])
+    octaves = [pitch for pitch in range(0, 128, 12) if bin_pitches[0] <= pitch <= bin_pitches[-1]]
+    panel.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+    panel.set_ylabel("pitch")
+
+
+def _mark_segment(panel, segment_seconds: float, frame_seconds: np.ndarray) -> None:
+    """Mark where a segment begins and ends, and show what is around it paler."""
+    panel.set_xlim(min(frame_seconds[0], 0), max(frame_seconds[-1], segment_seconds))
+    for start, end in ((frame_seconds[0] - 1, 0), (segment_seconds, frame_seconds[-1] + 1)):
+        panel.axvspan(start, end, facecolor="white", alpha=0.65, zorder=3)
+    for border in (0, segment_seconds):
+        panel.axvline(border, color="#444444", linewidth=1, linestyle=(0, (4, 3)), zorder=4)
     panel.spines[["top", "right"]].set_visible(False)
 
 
