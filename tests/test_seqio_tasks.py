@@ -151,10 +151,15 @@ class PlainConverter(seqio.FeatureConverter):
         return task_feature_lengths
 
 
-def evaluate(name, settings, predict):
-    """Return the scores of seqio's evaluator: task -> name -> number."""
+def evaluate(name, settings, predict, folder):
+    """Return the scores of seqio's evaluator: task -> name -> number. It writes its logs to the folder."""
     evaluator = seqio.Evaluator(
-        name, PlainConverter(pack=False), eval_split="eval", sequence_length=lengths_of(settings)
+        name,
+        PlainConverter(pack=False),
+        eval_split="eval",
+        sequence_length=lengths_of(settings),
+        logger_cls=[seqio.JSONLogger, seqio.TensorBoardLogger],
+        log_dir=str(folder),
     )
     found, _ = evaluator.evaluate(compute_metrics=True, predict_fn=predict)
     scores = {task: {key: scalar.value for key, scalar in row.items()} for task, row in found.result().items()}
@@ -166,10 +171,13 @@ def true_tokens(dataset):
     return [(int(index), example["targets"]) for index, example in dataset.as_numpy_iterator()]
 
 
-def test_evaluator_gives_1_to_the_true_tokens(registered):
+def test_evaluator_gives_1_to_the_true_tokens(registered, tmp_path):
     settings, prefix = registered
-    scores = evaluate(f"{prefix}_eval", settings, true_tokens)
+    scores = evaluate(f"{prefix}_eval", settings, true_tokens, tmp_path)
     assert set(scores) == {f"{prefix}_eval_train", f"{prefix}_validation"}
+    logged = json.loads((tmp_path / f"{prefix}_validation-metrics.jsonl").read_text())
+    assert logged["Onset + offset F1"] == 1.0
+    assert list(tmp_path.glob(f"{prefix}_validation/events.out.tfevents*"))
     for row in scores.values():
         for name in ("Onset F1", "Onset + offset F1", "Onset + offset + program F1 (midi_class)"):
             assert row[name] == 1.0, name
@@ -178,7 +186,7 @@ def test_evaluator_gives_1_to_the_true_tokens(registered):
         assert (row["Invalid events"], row["Dropped events"]) == (0, 0)
 
 
-def test_evaluator_counts_errors_and_takes_segments_in_any_order(registered):
+def test_evaluator_counts_errors_and_takes_segments_in_any_order(registered, tmp_path):
     settings, prefix = registered
 
     def predict(dataset):
@@ -187,7 +195,7 @@ def test_evaluator_counts_errors_and_takes_segments_in_any_order(registered):
         tokens = [(index, silence if index % 2 else target) for index, target in true_tokens(dataset)]
         return tokens[::-1]
 
-    scores = evaluate(f"{prefix}_validation", settings, predict)[f"{prefix}_validation"]
+    scores = evaluate(f"{prefix}_validation", settings, predict, tmp_path)[f"{prefix}_validation"]
     assert 0.3 < scores["Onset recall"] < 0.8
     assert scores["Onset precision"] == 1.0
 
