@@ -20,11 +20,16 @@ def blocks(language):
 
 
 def commands():
-    return [shlex.split(line)[1:] for block in blocks("sh") for line in block.splitlines() if "mt3lite data" in line]
+    return [
+        shlex.split(line)[1:]
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if re.search("mt3lite (data|render)", line)
+    ]
 
 
 def test_the_guide_has_commands():
-    assert len(commands()) >= 6 and len(blocks("python")) == 3
+    assert len(commands()) >= 6 and len(blocks("python")) == 4
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command[:3]))
@@ -57,6 +62,8 @@ def test_from_recordings_to_batches(tmp_path, monkeypatch, capsys):
     assert len(lines) == 3 and all(re.fullmatch(r"samples \(4, 38368\) tokens \(4, \d+\)", line) for line in lines), (
         lines
     )
+    exec(compile(blocks("python")[1], "workers.py", "exec"), {"__name__": "__main__"})
+    assert re.fullmatch(r"tokens \(4, \d+\)\n", capsys.readouterr().out)
 
 
 def test_the_section_on_seqio(tmp_path, monkeypatch, capsys):
@@ -70,7 +77,7 @@ def test_the_section_on_seqio(tmp_path, monkeypatch, capsys):
     )
     assert cli.main(["data", "import", "folder", "recordings", "--split", "train"]) == 0
     capsys.readouterr()
-    _, tasks, prepared = blocks("python")
+    *_, tasks, prepared = blocks("python")
     exec(compile(tasks, "tasks.py", "exec"), {})
     names, *lines = capsys.readouterr().out.splitlines()
     assert "recordings_notes_ties_vb1_validation" in names.split()

@@ -63,7 +63,7 @@ def example_dataset(
 
     Element i is what `examples.at(shard.index + i * shard.count)` gives, as a dictionary of its arrays.
     """
-    make = functools.partial(_arrays_at, tracks=tuple(tracks), config=config, augmentation=augmentation, seed=seed)
+    make = functools.partial(_arrays_at, tracks=tracks, config=config, augmentation=augmentation, seed=seed)
     return grain.MapDataset.range(shard.index, _ENDLESS, shard.count).map(make)
 
 
