@@ -48,8 +48,10 @@ class Config:
                     f"network.frames_per_position: {net.frames_per_position} does not divide the "
                     f"{self.segments.input_frames} frames of a segment with its context"
                 )
-        if net.pitch_range != (0, 0):
-            _check_equal("network.pitch_range", net.pitch_range, "the range of pitches", _id_range(words, "pitch"))
+        for field, event_type in (("pitch_range", "pitch"), ("drum_range", "drum")):
+            if getattr(net, field) != (0, 0):
+                theirs = _id_range(words, event_type)
+                _check_equal(f"network.{field}", getattr(net, field), f"the {event_type} tokens", theirs)
         allowed = {_id_range(words, each.type) for each in words.ranges}
         for carried in net.carried_ranges:
             if carried not in allowed:
@@ -228,6 +230,8 @@ def _own(name: str, **network_sizes) -> Config:
         bins_per_semitone=frames.bins_per_semitone,
         carried_ranges=tuple(_id_range(words, event_type) for event_type in ("shift", "velocity", "tie", "program")),
         pitch_range=_id_range(words, "pitch"),
+        hearing=True,
+        drum_range=_id_range(words, "drum"),
         time_windows=True,
         shift_positions=(cut.context_frames / frames_per_position, 1 / frames_per_position),
         **{"frames_per_position": frames_per_position, **network_sizes},

@@ -230,10 +230,10 @@ class Grammar:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def encode(transformer: network.Transformer, params: dict, frames: jax.Array) -> network.Cache:
-    """Encode a batch: frames float32 [B, F, input_depth] -> each decoder layer's keys and values of it."""
+def encode(transformer: network.Transformer, params: dict, frames: jax.Array) -> network.Memory:
+    """Encode a batch: frames float32 [B, F, input_depth] -> what every decoding step reads of it."""
     encoded = transformer.apply({"params": params}, frames, method="encode")
-    return transformer.apply({"params": params}, encoded, method="cross_cache")
+    return transformer.apply({"params": params}, encoded, method="memory")
 
 
 class _Loop(NamedTuple):
@@ -252,13 +252,13 @@ class _Loop(NamedTuple):
 def generate_from(
     transformer: network.Transformer,
     params: dict,
-    cross_cache: network.Cache,
+    memory: network.Memory,
     *,
     max_tokens: int,
     grammar: Grammar | None = None,
 ) -> jax.Array:
     """Decode a batch that `encode` has encoded; arguments and result as `generate`."""
-    batch = cross_cache[0][0].shape[0]
+    batch = memory.cross_cache[0][0].shape[0]
     lengths = _cache_lengths(max_tokens)
     loop = _Loop(
         position=jnp.int32(0),
@@ -269,7 +269,7 @@ def generate_from(
         self_cache=network.empty_cache(transformer.config, batch, lengths[0]),
         grammar_state=grammar.init(batch) if grammar else None,
     )
-    step = functools.partial(_step, transformer, params, cross_cache, grammar)
+    step = functools.partial(_step, transformer, params, memory, grammar)
     for length in lengths:
         room = length - loop.self_cache[0][0].shape[2]
         padding = ((0, 0), (0, 0), (0, room), (0, 0))
@@ -278,13 +278,13 @@ def generate_from(
     return loop.tokens
 
 
-def _step(transformer: network.Transformer, params: dict, cross_cache: network.Cache, grammar, loop: _Loop) -> _Loop:
+def _step(transformer: network.Transformer, params: dict, memory: network.Memory, grammar, loop: _Loop) -> _Loop:
     """Add one token to every row."""
     positions = jnp.broadcast_to(loop.position, loop.token.shape)
     filled = jnp.arange(loop.self_cache[0][0].shape[2]) <= loop.position
     place = network.Place(positions, loop.position, filled[None])
     logits, self_cache = transformer.apply(
-        {"params": params}, loop.token, place, loop.carried, loop.self_cache, cross_cache, method="step"
+        {"params": params}, loop.token, place, loop.carried, loop.self_cache, memory, method="step"
     )
     choice = grammar.choose(loop.grammar_state, logits) if grammar else logits.argmax(axis=-1)
     token = jnp.where(loop.ended, vocabulary.PAD, choice.astype(jnp.int32))
@@ -334,5 +334,5 @@ def generate(
 
     Rows have EOS where they end and PAD after it; the beginning token is not among them.
     """
-    cross_cache = encode(transformer, params, frames)
-    return generate_from(transformer, params, cross_cache, max_tokens=max_tokens, grammar=grammar)
+    memory = encode(transformer, params, frames)
+    return generate_from(transformer, params, memory, max_tokens=max_tokens, grammar=grammar)

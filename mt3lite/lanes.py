@@ -47,7 +47,7 @@ class Lanes(NamedTuple):
     carried: jax.Array  # int32 [B, R], see carrying.carry
     grammar_state: decoding.GrammarState | None
     self_cache: network.Cache | None  # the rings
-    memory: network.Cache  # of the encoded segments
+    memory: network.Memory  # of the encoded segments
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Search:
     grammar: decoding.Grammar | None
     max_tokens: int
 
-    def blank(self, num_lanes: int, memory: network.Cache, ring: int) -> Lanes:
+    def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
         """Return the shapes of `num_lanes` lanes with rings of that length, for what `encode` returns."""
 
-        def build(memory: network.Cache) -> Lanes:
+        def build(memory: network.Memory) -> Lanes:
             zeros = jnp.zeros(num_lanes, jnp.int32)
             return Lanes(
                 slot=jnp.int32(0),
@@ -92,7 +92,7 @@ def ring_of(lanes: Lanes) -> int:
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def admit(search: Search, lanes: Lanes, memory: network.Cache, source: jax.Array) -> Lanes:
+def admit(search: Search, lanes: Lanes, memory: network.Memory, source: jax.Array) -> Lanes:
     """Begin segments: lane b takes row source[b] of what `encode` returned, or goes on as it is where that is -1.
 
     The rings are left out, None in `lanes`: nothing in them counts for a lane that begins.

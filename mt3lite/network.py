@@ -4,9 +4,10 @@ The layers are those of T5.1.1 as the ancestor (magenta/mt3) uses them: no biase
 GELU, fixed sinusoidal positions, parameters under the ancestor's names, so that its checkpoints fit
 (Gardner et al., "MT3: Multi-Task Multitrack Music Transcription", ICLR 2022; Raffel et al., JMLR 2020).
 
-Three additions serve our own presets and are off for the ancestor's: the harmonic front end (`frontend.py`); carried
-tokens, by which the decoder is told the shift, velocity and program in force, and which pitches sound, instead of
-having to look it all up; and time windows, by which its cross-attention looks at the audio around the shift in force.
+Four additions serve our own presets and are off for the ancestor's: the harmonic front end (`frontend.py`); carried
+tokens (`carrying.py`), by which the decoder is told the shift, velocity and program in force, and which pitches sound,
+instead of having to look it all up; time windows, by which its cross-attention looks at the audio around the shift in
+force; and hearing (`hearing.py`), by which its logits begin from the notes that the encoder hears there.
 
 Axes: B batch, F frames, P encoder positions, T tokens, L cache length, H heads, K head size, D emb_dim, V vocabulary.
 """
@@ -20,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, frontend
+from mt3lite import carrying, frontend, hearing
 from mt3lite.errors import InputError
 
 Cache = list[tuple[jax.Array, jax.Array]]  # per decoder layer: keys and values, each [B, H, L, K]
@@ -35,6 +36,21 @@ class Place(NamedTuple):
     positions: jax.Array  # int32 [B]: tokens of each row before this one
     slot: jax.Array  # int32 scalar: the slot of the caches, one for all rows, that this token's keys and values go to
     filled: jax.Array  # bool [B or 1, L]: the slots that belong to the row, with this one
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a segment."""
+
+    vectors: jax.Array  # [B, P, D]
+    pitch_features: jax.Array | None  # [B, P, 88, C] of a harmonic front end
+    heads: dict[str, jax.Array] | None  # logits of `hearing.NoteHeads`, of a network that hears
+
+
+class Memory(NamedTuple):
+    """What the decoder reads at every step, computed once for all of them."""
+
+    cross_cache: Cache  # keys and values of the encoder's output, each [B, H, P, K]
+    heard: hearing.Heard | None  # of a network that hears
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +81,8 @@ class NetworkConfig:
     # The carried ranges must then be those of shift, velocity, tie and program.
     pitch_range: tuple[int, int] = (0, 0)
     time_windows: bool = False  # cross-attention looks around the position of the carried shift, see `TimeWindow`
+    hearing: bool = False  # the logits begin from the notes that the encoder hears, see `hearing.hints`
+    drum_range: tuple[int, int] = (0, 0)  # hearing only: token range of the drums
 
     def __post_init__(self):
         for field, allowed in (("front_end", ("linear", "harmonic")), ("dtype", ("float32", "bfloat16"))):
@@ -74,6 +92,8 @@ class NetworkConfig:
             raise InputError("network.time_windows: needs the shifts among network.carried_ranges")
         if self.pitch_range[1] and len(self.carried_ranges) != 4:
             raise InputError("network.pitch_range: needs shift, velocity, tie and program as network.carried_ranges")
+        if self.hearing and not (self.front_end == "harmonic" and self.pitch_range[1] and self.drum_range[1]):
+            raise InputError("network.hearing: needs a harmonic front end, network.pitch_range and network.drum_range")
 
 
 @functools.lru_cache
@@ -220,8 +240,8 @@ class Encoder(nn.Module):
     rematerialise: bool = False
 
     @nn.compact
-    def __call__(self, frames: jax.Array, deterministic: bool) -> tuple[jax.Array, jax.Array | None]:
-        """[B, F, input_depth] -> encoded [B, P, D], and a harmonic front end's pitch features [B, P, 88, C] or None."""
+    def __call__(self, frames: jax.Array, deterministic: bool) -> Encoded:
+        """[B, F, input_depth] -> P encoded positions."""
         cfg = self.config
         dtype = jnp.dtype(cfg.dtype)
         pitch_features = None
@@ -248,7 +268,8 @@ class Encoder(nn.Module):
         x = RMSNorm(dtype, name="encoder_norm")(x)
         if cfg.time_windows:  # and told again, so that the decoder can tell when in its window something happened
             x = x + positions
-        return nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic), pitch_features
+        x = nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
+        return Encoded(x, pitch_features, hearing.NoteHeads(name="heads")(x, pitch_features) if cfg.hearing else None)
 
 
 class DecoderLayer(nn.Module):
@@ -352,6 +373,8 @@ class Decoder(nn.Module):
         logits_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
         logits_init = _with_shifts(logits_init, cfg, cfg.emb_dim**-0.5, True)
         self.logits_dense = _dense(cfg.vocab_size, jnp.float32, None, logits_init)
+        if cfg.hearing:  # hints count in full at first
+            self.gates = nn.Dense(len(hearing.GATES), kernel_init=nn.initializers.zeros, bias_init=nn.initializers.ones)
         self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))
 
     def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array, length: int) -> jax.Array:
@@ -360,7 +383,8 @@ class Decoder(nn.Module):
         table = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim)[:length], jnp.dtype(cfg.dtype))
         x = self.token_embedder(tokens) + table[positions]
         if cfg.pitch_range[1]:
-            x = x + self.sounding_embedder(carried[..., len(cfg.carried_ranges) :])
+            first = len(cfg.carried_ranges)
+            x = x + self.sounding_embedder(carried[..., first : first + cfg.pitch_range[1]])
         return x + sum(embed(carried[..., i]) for i, embed in enumerate(self.carried_embedders))
 
     def _stand(self, carried: jax.Array) -> jax.Array | None:
@@ -370,30 +394,41 @@ class Decoder(nn.Module):
         offset, scale = self.config.shift_positions
         return offset + scale * jnp.maximum(carried[..., 0] - 1, 0)  # no shift yet means step 0
 
-    def __call__(self, encoded: jax.Array, tokens: jax.Array, deterministic: bool) -> jax.Array:
-        """Encoded [B, P, D], decoder input tokens [B, T] -> logits float32 [B, T, V]."""
+    def _logits(self, x: jax.Array, carried: jax.Array, heard: hearing.Heard | None) -> jax.Array:
+        """Output of the last layer [B, T, D], carried [B, T, R] -> logits float32 [B, T, V]."""
+        x = x.astype(jnp.float32)
+        logits = self.logits_dense(x)
+        return logits if heard is None else logits + hearing.hints(heard, carried, self.gates(x), self.config)
+
+    def __call__(self, encoded: Encoded, tokens: jax.Array, deterministic: bool) -> jax.Array:
+        """Decoder input tokens [B, T] -> logits float32 [B, T, V]."""
         length = tokens.shape[1]
         carried = carrying.sequence(tokens, self.config)
         x = self.dropout(self._embed(tokens, jnp.arange(length), carried, length), deterministic=deterministic)
         causal = jnp.tril(jnp.ones((length, length), bool))
         for layer in self.layers:
-            x = layer(x, encoded, self._stand(carried), causal, deterministic)
+            x = layer(x, encoded.vectors, self._stand(carried), causal, deterministic)
         x = self.dropout(self.decoder_norm(x), deterministic=deterministic)
-        return self.logits_dense(x.astype(jnp.float32))
+        return self._logits(x, carried, self._heard(encoded))
 
-    def cross_cache(self, encoded: jax.Array) -> Cache:
-        """Return each layer's keys and values of the encoded positions, computed once for all steps."""
-        return [layer.encoder_decoder_attention.keys_values(encoded) for layer in self.layers]
+    def _heard(self, encoded: Encoded) -> hearing.Heard | None:
+        # What the tokens ask for does not change what is heard: the heads learn from notes alone.
+        return None if encoded.heads is None else hearing.prepare(jax.lax.stop_gradient(encoded.heads))
 
-    def step(self, tokens, place: Place, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+    def memory(self, encoded: Encoded) -> Memory:
+        """Return each layer's keys and values of the encoded positions, and what was heard there."""
+        keys_values = [layer.encoder_decoder_attention.keys_values(encoded.vectors) for layer in self.layers]
+        return Memory(keys_values, self._heard(encoded))
+
+    def step(self, tokens, place: Place, carried, self_cache: Cache, memory: Memory) -> tuple[jax.Array, Cache]:
         """One token of each row: tokens [B], carried [B, R] -> logits [B, V] and the updated self cache."""
         carried = carried[:, None]
         x = self._embed(tokens[:, None], place.positions[:, None], carried, place.filled.shape[1])
         updated = []
-        for layer, own, cross in zip(self.layers, self_cache, cross_cache, strict=True):
+        for layer, own, cross in zip(self.layers, self_cache, memory.cross_cache, strict=True):
             x, own = layer.step(x, place, self._stand(carried), own, cross)
             updated.append(own)
-        return self.logits_dense(self.decoder_norm(x).astype(jnp.float32))[:, 0], updated
+        return self._logits(self.decoder_norm(x), carried, memory.heard)[:, 0], updated
 
 
 class Transformer(nn.Module):
@@ -418,29 +453,24 @@ class Transformer(nn.Module):
 
         Positions behind a row's end are not masked: causality keeps them from earlier ones, and the loss skips them.
         """
-        return self.decode(
-            self.encode(frames, deterministic=deterministic), decoder_input_tokens, deterministic=deterministic
-        )
+        encoded = self.encode(frames, deterministic=deterministic)
+        return self.decode(encoded, decoder_input_tokens, deterministic=deterministic)
 
-    def encode(self, frames: jax.Array, *, deterministic: bool = True) -> jax.Array:
-        """Frames [B, F, input_depth] -> encoded [B, P, D]."""
-        return self.encoder(frames, deterministic)[0]
-
-    def encode_with_features(self, frames: jax.Array, *, deterministic: bool = True):
-        """Like `encode`, with the front end's pitch features [B, P, 88, C] (None for a linear front end) beside it."""
+    def encode(self, frames: jax.Array, *, deterministic: bool = True) -> Encoded:
+        """Frames [B, F, input_depth] -> P encoded positions."""
         return self.encoder(frames, deterministic)
 
-    def decode(self, encoded: jax.Array, decoder_input_tokens: jax.Array, *, deterministic: bool = True) -> jax.Array:
-        """Encoded [B, P, D], decoder inputs [B, T] -> logits [B, T, V]."""
+    def decode(self, encoded: Encoded, decoder_input_tokens: jax.Array, *, deterministic: bool = True) -> jax.Array:
+        """Decoder inputs [B, T] -> logits [B, T, V]."""
         return self.decoder(encoded, decoder_input_tokens, deterministic)
 
-    def cross_cache(self, encoded: jax.Array) -> Cache:
-        """Keys and values of the encoder's output for each decoder layer, two [B, H, P, K] each."""
-        return self.decoder.cross_cache(encoded)
+    def memory(self, encoded: Encoded) -> Memory:
+        """Return what the decoder reads of a segment at every step."""
+        return self.decoder.memory(encoded)
 
-    def step(self, tokens, place: Place, carried, self_cache: Cache, cross_cache: Cache) -> tuple[jax.Array, Cache]:
+    def step(self, tokens, place: Place, carried, self_cache: Cache, memory: Memory) -> tuple[jax.Array, Cache]:
         """One step: tokens int32 [B] at `place`, carried int32 [B, R] -> logits [B, V], cache."""
-        return self.decoder.step(tokens, place, carried, self_cache, cross_cache)
+        return self.decoder.step(tokens, place, carried, self_cache, memory)
 
 
 def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:

@@ -27,7 +27,7 @@ FLOORS = (
         "score_tables",
     ),
     ("codec", "render", "outputs", "plot", "scoring", "score_files", "score_page"),
-    ("frontend", "carrying", "network", "decoding", "kept_programs", "lanes"),
+    ("frontend", "carrying", "hearing", "network", "decoding", "kept_programs", "lanes"),
     ("config",),
     ("weights",),
     ("transcriber",),

@@ -36,6 +36,8 @@ OWN_CONFIG = network.NetworkConfig(
     shift_positions=(2.0, 0.5),
     time_windows=True,
 )
+# With the vocabulary that hints are for.
+HEARING_CONFIG = config.preset("tiny").network
 # Quick to compile: one layer a stack, nothing carried.
 PLAIN_CONFIG = dataclasses.replace(OWN_CONFIG, num_decoder_layers=1, front_end="linear", frames_per_position=1)
 PLAIN_CONFIG = dataclasses.replace(PLAIN_CONFIG, carried_ranges=(), pitch_range=(0, 0), time_windows=False)
@@ -51,10 +53,11 @@ def random_params(net_config, seed=0):
     return jax.tree.map(lambda leaf: draw(leaf.shape), network.parameter_shapes(net_config))
 
 
-def own_inputs(seed=1):
-    """Return frames [2, 16, 294] of a plausible loudness and tokens [2, 12] of which some are carried."""
+def own_inputs(seed=1, num_frames=16, vocab_size=70):
+    """Return frames [2, num_frames, 294] of a plausible loudness and tokens [2, 12] of which some are carried."""
     rng = np.random.default_rng(seed)
-    return rng.normal(-1, 2.5, (2, 16, 294)).astype(np.float32), rng.integers(0, 70, (2, 12)).astype(np.int32)
+    frames = rng.normal(-1, 2.5, (2, num_frames, 294)).astype(np.float32)
+    return frames, rng.integers(0, vocab_size, (2, 12)).astype(np.int32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -85,7 +88,7 @@ def golden():
 def test_golden_encoder_output_and_logits(golden):
     params, io = golden
     encoded, logits = forward(GOLDEN_CONFIG, params, io["encoder_input_tokens"], io["decoder_input_tokens"])
-    assert close(encoded, io["encoder_output"], 1e-5)
+    assert close(encoded.vectors, io["encoder_output"], 1e-5)
     real = io["decoder_target_tokens"] > 0  # at padding the ancestor's masks make it attend to everything alike
     assert close(logits[real], io["logits"][real], 1e-5)
 
@@ -155,25 +158,25 @@ def test_full_size_parameters(name, count):
 # --- one network, called in several ways ---
 
 
-@pytest.mark.parametrize("net_config", [OWN_CONFIG, PLAIN_CONFIG], ids=["own", "plain"])
+@pytest.mark.parametrize("net_config", [OWN_CONFIG, PLAIN_CONFIG, HEARING_CONFIG], ids=["own", "plain", "hearing"])
 def test_steps_give_the_logits_of_the_whole_sequence(net_config):
-    frames, tokens = own_inputs()
+    frames, tokens = own_inputs(num_frames=48, vocab_size=net_config.vocab_size if net_config.hearing else 70)
     params, transformer = random_params(net_config), network.Transformer(net_config)
 
     @jax.jit
-    def step(tokens, position, carried, self_cache, cross_cache):
+    def step(tokens, position, carried, self_cache, memory):
         carried = carrying.carry(carried, tokens, net_config)
         filled = jnp.arange(self_cache[0][0].shape[2]) <= position
         place = network.Place(jnp.broadcast_to(position, tokens.shape), position, filled[None])
-        arguments = (tokens, place, carried, self_cache, cross_cache)
+        arguments = (tokens, place, carried, self_cache, memory)
         return carried, *transformer.apply({"params": params}, *arguments, method="step")
 
     encoded, expected = forward(net_config, params, frames, tokens)
-    cross_cache = transformer.apply({"params": params}, encoded, method="cross_cache")
+    memory = transformer.apply({"params": params}, encoded, method="memory")
     self_cache = network.empty_cache(net_config, len(tokens), 20)
     carried = carrying.empty(net_config, len(tokens))
     for position in range(tokens.shape[1]):
-        carried, logits, self_cache = step(tokens[:, position], jnp.int32(position), carried, self_cache, cross_cache)
+        carried, logits, self_cache = step(tokens[:, position], jnp.int32(position), carried, self_cache, memory)
         assert close(logits, expected[:, position], 1e-5), position
     assert all(not np.asarray(cache[:, :, tokens.shape[1] :]).any() for cache in jax.tree.leaves(self_cache))
 
@@ -294,7 +297,7 @@ def test_pitch_features_move_with_the_spectrum():
     frames, _ = own_inputs()
     params = random_params(net)
     run = jax.jit(
-        lambda frames: network.Transformer(net).apply({"params": params}, frames, method="encode_with_features")[1]
+        lambda frames: network.Transformer(net).apply({"params": params}, frames, method="encode").pitch_features
     )
     moved = np.roll(frames, net.bins_per_semitone, axis=-1)
     here, there = np.asarray(run(frames)), np.asarray(run(moved))
@@ -310,10 +313,8 @@ def test_pitch_features_move_with_the_spectrum():
 def test_a_linear_front_end_has_no_pitch_features():
     transformer = network.Transformer(PLAIN_CONFIG)
     frames, _ = own_inputs()
-    encoded, features = jax.eval_shape(
-        lambda: transformer.init_with_output(jax.random.key(0), frames, method="encode_with_features")[0]
-    )
-    assert encoded.shape == (2, 16, 32) and features is None
+    encoded = jax.eval_shape(lambda: transformer.init_with_output(jax.random.key(0), frames, method="encode")[0])
+    assert encoded.vectors.shape == (2, 16, 32) and encoded.pitch_features is None and encoded.heads is None
 
 
 @pytest.mark.parametrize("field", ["front_end", "dtype"])

@@ -20,7 +20,7 @@ from flax import traverse_util
 from flax.linen import partitioning
 from t5x import adafactor, decoding, models
 
-from mt3lite import carrying, network
+from mt3lite import carrying, hearing, network
 from mt3lite.adapters import seqio_scores, seqio_vocabulary
 from mt3lite.config import Config
 from mt3lite.errors import InputError
@@ -114,8 +114,8 @@ class _Module(network.Transformer):
     """The network with the arguments that t5x calls its encoder with."""
 
     def encode(self, frames: jax.Array, *, enable_dropout: bool = False) -> jax.Array:
-        """Frames [B, F, input_depth] -> encoded [B, P, D]."""
-        return super().encode(frames, deterministic=not enable_dropout)
+        """Frames [B, F, input_depth] -> encoded [B, P, D]: t5x takes one array."""
+        return super().encode(frames, deterministic=not enable_dropout).vectors
 
 
 class Model(models.EncoderDecoderModel):
@@ -175,38 +175,46 @@ class Model(models.EncoderDecoderModel):
     def _compute_kv_cache(self, params, encoded_inputs, encoder_input_tokens, decoder_input_tokens, **_):
         """Return the cache before the first token, and None: there is no prompt. Its arrays have a first axis of rows.
 
-        The keys and values of the encoded audio are computed here, once, and carried along.
+        What the decoder reads of the audio is computed here, once, and carried along. It is more than the one array of
+        `encoded_inputs`, which only tells how many rows each example has.
         """
         batch, length = decoder_input_tokens.shape
         apply = functools.partial(network.Transformer(self.config.network).apply, {"params": params})
-        both = {
-            "own": network.empty_cache(self.config.network, batch, length),
-            "cross": apply(encoded_inputs, method="cross_cache"),
+        frames = jnp.repeat(encoder_input_tokens, len(encoded_inputs) // len(encoder_input_tokens), axis=0)
+        cache = {
+            "own": _named(network.empty_cache(self.config.network, batch, length)),
+            "memory": _named(apply(apply(frames, method="encode"), method="memory")),
+            "carried": carrying.empty(self.config.network, batch),
         }
-        cache = {kind: dict(_named(layers)) for kind, layers in both.items()}
-        return {**cache, "carried": carrying.empty(self.config.network, batch)}, None
+        return cache, None
 
     def _compute_logits_from_slice(self, decoding_state, params, encoded_inputs, raw_inputs, max_decode_length):
         """Return the logits [rows, V] of the next token, and the cache after the current one."""
         tokens, cache = decoding_state.cur_token[:, 0], decoding_state.cache
         position = jnp.asarray(decoding_state.cur_index, jnp.int32).reshape(-1)[0]  # the same for all rows
         carried = carrying.carry(cache["carried"], tokens, self.config.network)
-        own, cross = (_unnamed(cache[kind]) for kind in ("own", "cross"))
+        own, memory = (_unnamed(kind, cache[kind], self.config.network) for kind in ("own", "memory"))
+        filled = jnp.arange(own[0][0].shape[2]) <= position
+        place = network.Place(jnp.broadcast_to(position, tokens.shape), position, filled[None])
         logits, own = network.Transformer(self.config.network).apply(
-            {"params": params}, tokens, position, carried, own, cross, method="step"
+            {"params": params}, tokens, place, carried, own, memory, method="step"
         )
-        return logits, {**cache, "own": dict(_named(own)), "carried": carried}
+        return logits, {**cache, "own": _named(own), "carried": carried}
 
 
-def _named(layers: network.Cache):
-    """Yield a cache's layers as t5x wants them, which looks for dicts of arrays."""
-    for number, (keys, values) in enumerate(layers):
-        yield f"layers_{number}", {"keys": keys, "values": values}
+def _named(tree: network.Cache | network.Memory) -> dict[str, jax.Array]:
+    """Return the arrays of a cache or memory as t5x wants them, which looks for dicts of arrays."""
+    return {f"array_{number}": leaf for number, leaf in enumerate(jax.tree.leaves(tree))}
 
 
-def _unnamed(layers: Mapping[str, Mapping[str, jax.Array]]) -> network.Cache:
-    """Return what `_named` was made from."""
-    return [(layers[f"layers_{number}"]["keys"], layers[f"layers_{number}"]["values"]) for number in range(len(layers))]
+def _unnamed(
+    kind: str, arrays: Mapping[str, jax.Array], config: network.NetworkConfig
+) -> network.Cache | network.Memory:
+    """Return the "own" cache or the "memory" that `_named` was made from."""
+    layers: network.Cache = [(0, 0)] * config.num_decoder_layers
+    heard = hearing.Heard(*hearing.Heard._fields) if config.hearing else None
+    structure = jax.tree.structure(layers if kind == "own" else network.Memory(layers, heard))
+    return jax.tree.unflatten(structure, [arrays[f"array_{number}"] for number in range(structure.num_leaves)])
 
 
 def feature_lengths(config: Config) -> dict[str, int]:

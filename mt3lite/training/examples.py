@@ -207,9 +207,11 @@ def note_table(cropped: np.ndarray, config: Config) -> np.ndarray:
     table = np.zeros((MAX_NOTES, 5), np.int32)
     table[:, losses.ONSET] = UNUSED
     rows = table[: len(cropped)]
-    onset = np.floor(cropped["onset"] * positions_per_second + offset)
-    rows[:, losses.ONSET] = onset
-    rows[:, losses.OFFSET] = np.floor(cropped["offset"] * positions_per_second + offset)
+    steps_per_second = config.vocabulary.steps_per_second
+    for column, field in ((losses.ONSET, "onset"), (losses.OFFSET, "offset")):
+        # By way of steps, so that the encoder is asked for a note where its tokens say that it is.
+        steps = np.round(cropped[field] * steps_per_second)
+        rows[:, column] = np.floor(steps * positions_per_second / steps_per_second + offset + 1e-6)
     rows[:, losses.PITCH] = cropped["pitch"]
     rows[:, losses.FAMILY] = cropped["program"] // 8
     rows[:, losses.IS_DRUM] = cropped["is_drum"]

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
-from mt3lite import network, segments
+from mt3lite import hearing, network, segments
 from mt3lite.config import Config
 from mt3lite.training import losses, optimizers, sharding
 from mt3lite.training.settings import TrainConfig
@@ -38,8 +38,10 @@ def initial_state(config: Config, train: TrainConfig, mesh: Mesh, params: dict |
         frames = jnp.zeros((1, config.segments.input_frames, config.spectrogram.num_bins))
         if params is None:
             params = transformer.init(network_key, frames, jnp.zeros((1, 2), jnp.int32))["params"]
-        encoded, features = transformer.apply({"params": params}, frames, method="encode_with_features")
-        auxiliary = losses.AuxiliaryHeads().init(auxiliary_key, encoded, features)["params"]
+        encoded, auxiliary = transformer.apply({"params": params}, frames, method="encode"), {}
+        if encoded.heads is None:
+            heads = hearing.NoteHeads()
+            auxiliary = heads.init(auxiliary_key, encoded.vectors, encoded.pitch_features)["params"]
         both = {"network": params, "auxiliary": auxiliary}
         return State(both, optimizers.make(train).init(both), jax.tree.map(jnp.copy, params), jnp.int32(0))
 
@@ -67,7 +69,7 @@ def loss_and_metrics(
     frames = segments.compute_frames(batch["samples"], config.spectrogram, config.segments, jnp)
     apply = functools.partial(transformer.apply, {"params": params["network"]}, deterministic=False)
     encoder_key, decoder_key = jax.random.split(key)
-    encoded, features = apply(frames, method="encode_with_features", rngs={"dropout": encoder_key})
+    encoded = apply(frames, method="encode", rngs={"dropout": encoder_key})
     token_loss = accuracy = auxiliary = jnp.float32(0.0)
     if phase == "decoder":
         encoded = jax.lax.stop_gradient(encoded)
@@ -80,7 +82,10 @@ def loss_and_metrics(
         )
         token_loss, accuracy = total / num_tokens, correct / num_tokens
     if train.auxiliary_weight and phase != "decoder":
-        heads = losses.AuxiliaryHeads().apply({"params": params["auxiliary"]}, encoded, features)
+        heads = encoded.heads
+        if heads is None:  # a network that does not hear by itself has heads for training only
+            apply_heads = functools.partial(hearing.NoteHeads().apply, {"params": params["auxiliary"]})
+            heads = apply_heads(encoded.vectors, encoded.pitch_features)
         auxiliary = losses.auxiliary_loss(heads, batch["notes"]) / train.accumulate
     loss = token_loss + train.auxiliary_weight * auxiliary
     return loss, jnp.stack([loss, token_loss, auxiliary, accuracy])

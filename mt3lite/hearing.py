@@ -1,0 +1,179 @@
+"""What the encoder hears at each of its positions, and how it leans on the decoder's choice of tokens.
+
+`NoteHeads` say position by position which pitches begin and sound, which instrument family plays them, and which drums
+are struck. They learn from notes, fast; the decoder learns to write, slowly. So the decoder's logits begin from what is
+heard at the time it has come to (`hints`), each kind of hint weighed by a gate that the decoder sets at every token:
+a joint score of two experts, as the CTC and attention scores of Watanabe et al., "Hybrid CTC/Attention Architecture for
+End-to-End Speech Recognition", 2017.
+
+Axes: B batch, P encoder positions, T tokens, V vocabulary, D emb_dim, C front-end channels, G gates.
+"""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mt3lite import carrying, vocabulary
+from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
+
+if TYPE_CHECKING:
+    from mt3lite import network
+
+NUM_FAMILIES = 16  # General MIDI families
+NUM_DRUMS = 128
+PROGRAMS_PER_FAMILY = 8
+HIDDEN = 48  # features of a pitch in `NoteHeads`
+_LEAST = 1e-4  # below this a chance counts as none
+_LOWEST = math.log(_LEAST)  # so no hint is lower
+_SAID = 4.0  # taken from the hint of a note that was written already
+_SAME_POSITION = -3.0  # hint of a later shift within the position stood at, whose events are likely written
+# Each weighs one kind of hint; see `hints`.
+GATES = ("onset", "family", "said", "ending", "drum", "tie", "velocity", "program", "move_on")
+
+
+class NoteHeads(nn.Module):
+    """Logits of note activity from the encoder's output and, where there are any, the front end's pitch features."""
+
+    @nn.compact
+    def __call__(self, encoded: jax.Array, pitch_features: jax.Array | None) -> dict[str, jax.Array]:
+        """Encoded [B, P, D], pitch_features [B, P, 88, C] or None -> logits by name.
+
+        "onset" and "frame" [B, P, 88], "drum" [B, P, 128], and with pitch features "family" [B, P, 88, 16].
+        """
+        rare = nn.initializers.constant(-4.0)  # notes are rare: start from there, not from one half
+        logits = {
+            "onset": nn.Dense(NUM_PITCHES, bias_init=rare, name="onset")(encoded),
+            "frame": nn.Dense(NUM_PITCHES, bias_init=rare, name="frame")(encoded),
+            "drum": nn.Dense(NUM_DRUMS, bias_init=rare, name="drum")(encoded),
+        }
+        if pitch_features is not None:
+            # Which instruments are about, for all pitches, beside what each pitch sounds like.
+            around = nn.Dense(HIDDEN, name="around")(encoded)[:, :, None]
+            hidden = nn.relu(nn.Dense(HIDDEN, use_bias=False, name="pitch_in")(pitch_features) + around)
+            by_pitch = nn.Dense(2 + NUM_FAMILIES, name="pitch_out")(hidden)
+            logits["onset"] += by_pitch[..., 0]
+            logits["frame"] += by_pitch[..., 1]
+            logits["family"] = by_pitch[..., 2:]
+        return {name: head.astype(jnp.float32) for name, head in logits.items()}
+
+
+class Heard(NamedTuple):
+    """What was heard, ready for `hints`."""
+
+    onset: jax.Array  # float32 [B, P, 88]: logit that a note begins
+    sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
+    ends: jax.Array  # float32 [B, P, 88]: chance that a note sounded one position before and no more
+    family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family, given that a note sounds
+    drum: jax.Array  # float32 [B, P, 128]: logit that a drum is struck
+    quiet: jax.Array  # float32 [B, P + 1]: log chance that nothing happens at any position before
+
+
+def prepare(logits: dict[str, jax.Array]) -> Heard:
+    """Return what `hints` needs of the logits of `NoteHeads`."""
+    sounds = jax.nn.sigmoid(logits["frame"])
+    before = jnp.pad(sounds, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    ends = before * (1 - sounds)
+    nothing = jax.nn.log_sigmoid(-logits["onset"]).sum(-1) + jax.nn.log_sigmoid(-logits["drum"]).sum(-1)
+    # Where a note fades, its chance of sounding comes down over many positions: only clear ends count.
+    nothing += jnp.log1p(-0.9 * jnp.square(ends)).sum(-1)
+    quiet = jnp.pad(jnp.cumsum(nothing, axis=1), ((0, 0), (1, 0)))
+    return Heard(logits["onset"], logits["frame"], ends, jax.nn.log_softmax(logits["family"]), logits["drum"], quiet)
+
+
+def _log(chance: jax.Array) -> jax.Array:
+    return jnp.log(jnp.maximum(chance, _LEAST))
+
+
+def _at(heard: jax.Array, position: jax.Array) -> jax.Array:
+    """Return [B, P, ...] at the positions int32 [B, T] -> [B, T, ...]."""
+    return jnp.take_along_axis(heard, position.reshape(*position.shape, *[1] * (heard.ndim - 2)), axis=1)
+
+
+def hints(heard: Heard, carried: jax.Array, gates: jax.Array, config: "network.NetworkConfig") -> jax.Array:
+    """Return what to add to the decoder's logits, float32 [B, T, V].
+
+    Args:
+        heard: of the segment.
+        carried: int32 [B, T, R], see `carrying.sequence`.
+        gates: float32 [B, T, G], one for each of `GATES`.
+        config: of the network; it names the token ranges.
+
+    After the tie section a pitch token is hinted at by the logit of its onset at the shift in force (or by the chance
+    of its end, while the velocity in force is 0) and by the log chance of the program in force; a drum by its logit; a
+    velocity, and a program, by the log of the expected number of notes that are still to be written here. A later shift
+    is hinted at by the log chance that something happens there and nothing before, and the end by that of nothing more.
+    In the tie section, pitches and programs are hinted at by what sounds just before the segment begins.
+    """
+    told = carrying.Told.split(carried, config)
+    gate = {name: gates[..., i, None] for i, name in enumerate(GATES)}
+    offset, scale = config.shift_positions
+    last = heard.onset.shape[1] - 1
+    stand = jnp.clip(jnp.floor(offset + scale * told.shift).astype(jnp.int32), 0, last)  # [B, T]
+    first = jnp.full_like(stand, int(offset) - 1)  # just before the segment begins
+    in_ties = told.in_ties[..., None]
+
+    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
+    unsaid = 1.0 - told.said_pitches[..., pitched]
+    open_notes = told.sounding[..., pitched]
+    onset, family = _at(heard.onset, stand), _at(heard.family, jnp.where(told.in_ties, first, stand))
+    ends = _at(heard.ends, stand) * open_notes
+    tied = _at(heard.sounds, first)
+    drum = _at(heard.drum, stand)
+
+    in_force = jnp.maximum(told.program, 0)[..., None, None] // PROGRAMS_PER_FAMILY
+    of_program = jnp.take_along_axis(family, in_force, axis=-1)[..., 0]  # [B, T, 88]
+    starts = gate["onset"] * onset - gate["said"] * _SAID * (1.0 - unsaid)
+    body = jnp.where(told.velocity[..., None] == 0, gate["ending"] * _log(ends), starts + gate["family"] * of_program)
+    pitch = jnp.where(in_ties, gate["tie"] * (tied + of_program), body)
+    above = config.pitch_range[1] - LOWEST_PITCH - NUM_PITCHES
+    pitch = jnp.pad(pitch, ((0, 0), (0, 0), (LOWEST_PITCH, above)), constant_values=_LOWEST)
+
+    waiting = jax.nn.sigmoid(onset) * unsaid  # chances of the onsets that are still to be written here
+    ending = ends * unsaid
+    struck = jax.nn.sigmoid(drum) * (1.0 - told.said_drums)
+    candidates = jnp.where(in_ties, jax.nn.sigmoid(tied) * unsaid, waiting + ending)
+    by_family = jnp.einsum("btp,btpf->btf", jnp.where(in_ties, candidates, waiting), jnp.exp(family))
+    ended_by = jnp.exp(_at(heard.family, jnp.maximum(stand - 1, 0)))  # who played what plays no more
+    by_family += jnp.einsum("btp,btpf->btf", jnp.where(in_ties, 0.0, ending), ended_by)
+    program = jnp.repeat(gate["program"] * _log(by_family), PROGRAMS_PER_FAMILY, axis=-1)
+    begins, stops = _log((waiting.sum(-1) + struck.sum(-1))[..., None]), _log(ending.sum(-1, keepdims=True))
+    loud = jnp.broadcast_to(begins, (*begins.shape[:2], config.carried_ranges[1][1] - 1))
+    velocity = gate["velocity"] * jnp.concatenate([stops, loud], axis=-1)
+    all_tied = jnp.log1p(-0.99 * candidates).sum(-1, keepdims=True)
+
+    shift, end = _move_on(heard, told.shift, stand, config)
+    columns = {
+        config.carried_ranges[0]: gate["move_on"] * shift,
+        config.carried_ranges[1]: velocity,
+        config.carried_ranges[2]: gate["tie"] * all_tied,
+        config.carried_ranges[3]: program,
+        config.pitch_range: pitch,
+        config.drum_range: gate["drum"] * drum - gate["said"] * _SAID * told.said_drums,
+        (vocabulary.EOS, 1): gate["move_on"] * end,
+    }
+    total = jnp.zeros((*stand.shape, config.vocab_size))
+    for (start, count), column in columns.items():
+        total = total.at[..., start : start + count].set(column)
+    return total
+
+
+def _move_on(heard: Heard, now: jax.Array, stand: jax.Array, config: "network.NetworkConfig"):
+    """Return the log chances that each shift leads to what happens next, [B, T, num_shifts], and of the end [B, T, 1].
+
+    Positions are taken for independent: something happens first at position p when p is not quiet, and all from behind
+    `stand`, int32 [B, T], to p are. now: the shift in force, int32 [B, T].
+    """
+    offset, scale = config.shift_positions
+    shifts = jnp.arange(config.carried_ranges[0][1])
+    last = heard.quiet.shape[1] - 2
+    targets = jnp.clip(jnp.floor(offset + scale * shifts).astype(jnp.int32), 0, last)
+    until = heard.quiet[:, None, targets]  # [B, 1, num_shifts]
+    happens = _log(-jnp.expm1(heard.quiet[:, None, targets + 1] - until))
+    passed = _at(heard.quiet[..., None], stand + 1)  # [B, T, 1]
+    shift = jnp.maximum(happens + jnp.minimum(until - passed, 0.0), _LOWEST)
+    shift = jnp.where(targets == stand[..., None], _SAME_POSITION, shift)
+    shift = jnp.where(shifts <= now[..., None], _LOWEST, shift)
+    return shift, jnp.clip(until[..., -1:] - passed, _LOWEST, 0.0)

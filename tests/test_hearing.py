@@ -1,0 +1,155 @@
+"""What is heard, and how it leans on the next token."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mt3lite import carrying, codec, config, hearing, notes, vocabulary
+
+CONFIG = config.preset("tiny")
+NET = CONFIG.network
+WORDS = vocabulary.Vocabulary(CONFIG.vocabulary)
+POSITIONS = CONFIG.segments.input_frames // NET.frames_per_position
+MOST_TOKENS = 96
+SILENT, SURE = -14.0, 8.0  # logits
+PIANO, VIOLIN = 0, 40
+
+
+def position_of(step: int) -> int:
+    offset, scale = NET.shift_positions
+    return int(offset + scale * step)
+
+
+def heads(*events: tuple[int, int, int, int]) -> dict[str, jax.Array]:
+    """Return logits of perfect ears for notes of (onset step, offset step, pitch, program)."""
+    onset, frame = np.full((2, 1, POSITIONS, hearing.NUM_PITCHES), SILENT, np.float32)
+    family = np.zeros((1, POSITIONS, hearing.NUM_PITCHES, hearing.NUM_FAMILIES), np.float32)
+    for first, last, pitch, program in events:
+        row = pitch - hearing.LOWEST_PITCH
+        onset[0, position_of(first), row] = SURE
+        frame[0, position_of(first) : position_of(last), row] = SURE
+        family[0, position_of(first) : position_of(last), row, program // 8] = SURE
+    drum = np.full((1, POSITIONS, hearing.NUM_DRUMS), SILENT, np.float32)
+    return {
+        name: jnp.asarray(value) for name, value in dict(onset=onset, frame=frame, family=family, drum=drum).items()
+    }
+
+
+@jax.jit
+def all_hints(tokens: jax.Array, logits: dict[str, jax.Array]) -> jax.Array:
+    """Return the hints after each of the decoder inputs [1, T], float32 [1, T, V], with open gates."""
+    gates = jnp.ones((*tokens.shape, len(hearing.GATES)))
+    return hearing.hints(hearing.prepare(logits), carrying.sequence(tokens, NET), gates, NET)
+
+
+def hints_after(tokens: list[int], logits: dict[str, jax.Array]) -> np.ndarray:
+    """Return the hints for the token that follows some tokens, float32 [V]."""
+    padded = np.full((1, MOST_TOKENS), vocabulary.PAD, np.int32)
+    padded[0, 1 : len(tokens) + 1] = tokens
+    return np.asarray(all_hints(padded, logits))[0, len(tokens)]
+
+
+def best(hints: np.ndarray, event_type: str) -> int:
+    ids = WORDS.token_range(event_type)
+    return int(hints[ids.start : ids.stop].argmax())
+
+
+def token(event_type: str, value: int) -> int:
+    return WORDS.first_id(event_type) + value
+
+
+TIE = token("tie", 0)
+
+
+def test_the_next_onset_is_where_time_moves_on_to():
+    logits = heads((60, 90, 64, PIANO), (120, 150, 67, PIANO))
+    assert abs(best(hints_after([TIE], logits), "shift") - 60) < NET.frames_per_position
+    heard_first = [TIE, token("shift", 60), token("program", PIANO), token("velocity", 5), token("pitch", 64)]
+    assert (
+        abs(best(hints_after(heard_first, logits), "shift") - 90) < NET.frames_per_position
+    )  # its end comes before the next onset
+
+
+def test_what_begins_here_is_written_here():
+    logits = heads((60, 90, 64, VIOLIN))
+    here = hints_after([TIE, token("shift", 60)], logits)
+    assert best(here, "program") // 8 == VIOLIN // 8
+    started = [TIE, token("shift", 60), token("program", VIOLIN), token("velocity", 5)]
+    assert best(hints_after(started, logits), "pitch") == 64
+    written = hints_after([*started, token("pitch", 64)], logits)
+    assert written[token("pitch", 64)] < hints_after(started, logits)[token("pitch", 64)]
+    assert written[token("velocity", 3)] < here[token("velocity", 3)]
+
+
+def test_the_end_of_a_note_that_sounds_and_the_end_of_all():
+    logits = heads((60, 90, 64, PIANO))
+    started = [TIE, token("shift", 60), token("program", PIANO), token("velocity", 5), token("pitch", 64)]
+    here = hints_after([*started, token("shift", 90)], logits)
+    assert best(here, "velocity") == 0
+    ended = [*started, token("shift", 90), token("velocity", 0)]
+    assert best(hints_after(ended, logits), "pitch") == 64
+    nothing_left = hints_after([*ended, token("pitch", 64)], logits)
+    assert nothing_left[vocabulary.EOS] > -0.5 > hints_after([TIE], logits)[vocabulary.EOS]
+
+
+def test_what_sounded_before_the_segment_is_tied():
+    logits = heads((-10, 40, 70, VIOLIN))
+    assert best(hints_after([], logits), "program") // 8 == VIOLIN // 8
+    assert best(hints_after([token("program", VIOLIN)], logits), "pitch") == 70
+    before, after = (hints_after(each, logits)[TIE] for each in ([], [token("program", VIOLIN), token("pitch", 70)]))
+    assert before < -2 < after
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_perfect_ears_write_the_tokens_of_the_codec(seed):
+    """Of the kind that the codec writes next, the hinted token is the codec's (shifts: within a position)."""
+    rng = np.random.default_rng(seed)
+    onsets = rng.choice(np.arange(12, 170, 12), 8, replace=False)
+    pitches = rng.choice(np.arange(30, 90), 8, replace=False)
+    events = [
+        (int(o), int(o) + 18, int(p), int(rng.choice([PIANO, VIOLIN]))) for o, p in zip(onsets, pitches, strict=True)
+    ]
+    played = notes.from_rows([(o / 100, e / 100, p, 90, program, False) for o, e, p, program in events])
+    tokens = codec.encode(
+        played,
+        0,
+        CONFIG.segments.num_frames,
+        frames_per_second=CONFIG.spectrogram.frames_per_second,
+        vocabulary=WORDS,
+        config=CONFIG.codec,
+    )
+    logits = heads(*events)
+    assert len(tokens) < MOST_TOKENS
+    for place, wanted in enumerate(tokens[:-1].tolist()):
+        kind = next(
+            kind for kind in ("shift", "pitch", "velocity", "tie", "program") if wanted in WORDS.token_range(kind)
+        )
+        value, found = wanted - WORDS.first_id(kind), best(hints_after(tokens[:place].tolist(), logits), kind)
+        if kind == "shift":
+            assert abs(found - value) <= NET.frames_per_position, (place, value, found)
+        elif kind == "program":
+            assert found // 8 == value // 8
+        elif kind == "pitch":
+            assert found == value
+        elif kind == "velocity":
+            assert (found == 0) == (value == 0), (place, value, found)
+
+
+def test_hints_do_not_teach_the_ears():
+    """The tokens' loss has no gradient in the heads, and one in the gates."""
+    from mt3lite import network
+
+    shapes = network.parameter_shapes(NET)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(np.float32), shapes)
+    frames = rng.normal(-1, 2.5, (1, 36, NET.input_depth)).astype(np.float32)
+
+    def loss(params):
+        return network.Transformer(NET).apply({"params": params}, frames, jnp.array([[0, TIE, 40]]))[
+            0, -1, token("pitch", 64)
+        ]
+
+    gradient = jax.jit(jax.grad(loss))(params)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient["encoder"]["heads"]))
+    assert np.any(gradient["decoder"]["gates"]["bias"])
