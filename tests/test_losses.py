@@ -48,7 +48,7 @@ def test_note_activity_by_hand():
     table = _table((2, 4, 60, 3, 0), (-5, 1, 64, 0, 0), (3, 3, 38, 0, 1), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0))
     activity = losses.note_activity(table, 8)
     assert np.argwhere(activity["onset"][0]).tolist() == [[2, 60 - 21]]
-    assert np.argwhere(activity["family"][0]).tolist() == [[2, 60 - 21, 3]]
+    assert np.argwhere(activity["family"][0]).tolist() == [[0, 64 - 21, 0], [2, 60 - 21, 3], [3, 60 - 21, 3]]
     assert np.argwhere(activity["drum"][0]).tolist() == [[3, 38]]
     assert np.argwhere(activity["frame"][0]).tolist() == [[0, 64 - 21], [2, 60 - 21], [3, 60 - 21]]
 
