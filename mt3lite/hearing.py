@@ -142,7 +142,7 @@ def hints(heard: Heard, carried: jax.Array, gates: jax.Array, config: "network.N
     begins, stops = _log((waiting.sum(-1) + struck.sum(-1))[..., None]), _log(ending.sum(-1, keepdims=True))
     loud = jnp.broadcast_to(begins, (*begins.shape[:2], config.carried_ranges[1][1] - 1))
     velocity = gate["velocity"] * jnp.concatenate([stops, loud], axis=-1)
-    all_tied = jnp.log1p(-0.99 * candidates).sum(-1, keepdims=True)
+    all_tied = jnp.log1p(-0.99 * jnp.where(in_ties, candidates, 0.0)).sum(-1, keepdims=True)
 
     shift, end = _move_on(heard, told.shift, stand, config)
     columns = {

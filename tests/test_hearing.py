@@ -136,6 +136,14 @@ def test_perfect_ears_write_the_tokens_of_the_codec(seed):
             assert (found == 0) == (value == 0), (place, value, found)
 
 
+def test_a_note_that_ends_where_it_begins_again_has_hints_like_any():
+    """Its chances of an end and of an onset add up to more than one."""
+    logits = heads((60, 90, 64, PIANO), (90, 120, 64, PIANO))
+    logits["frame"] = logits["frame"].at[0, position_of(90), 64 - hearing.LOWEST_PITCH].set(SILENT)
+    started = [TIE, token("shift", 60), token("program", PIANO), token("velocity", 5), token("pitch", 64)]
+    assert np.isfinite(hints_after([*started, token("shift", 90)], logits)).all()
+
+
 def test_hints_do_not_teach_the_ears():
     """The tokens' loss has no gradient in the heads, and one in the gates."""
     from mt3lite import network
