@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 
 # Made again when setup.py changes: what is installed follows from it.
 STAMP := $(VENV)/.installed
+STAMP_ALL := $(VENV)/.installed-all
 
 .PHONY: demo test lint benchmark-set peers
 demo: $(STAMP)
@@ -21,7 +22,7 @@ demo: $(STAMP)
 	$(BIN)/mt3lite evaluate data/demo/clip.mid demo-output/clip.mid
 	@echo "== The notes are in demo-output/clip.mid, a picture of them in demo-output/clip.png"
 
-test: $(STAMP)
+test: $(STAMP_ALL)
 	@echo "== Running the tests"
 	$(BIN)/python -m pytest
 
@@ -42,4 +43,9 @@ $(STAMP): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[train,data,synth,plot,dev]'
 	@sh .ci/system-libraries
+	@touch $@
+
+$(STAMP_ALL): $(STAMP)
+	@echo "== Setting up the rest for the tests: TensorFlow and seqio (once, some minutes, 2.6 GB)"
+	$(BIN)/pip install --quiet --editable '.[all]'
 	@touch $@
