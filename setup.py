@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mt3lite" / "__init__.py").
 EXTRAS = {
     "train": [
         "absl-py>=2",
-        "grain>=0.2.12",
+        "grain>=0.2.18",
         "optax>=0.2.4",
         "orbax-checkpoint>=0.11",
         "tensorboardX>=2.6",
