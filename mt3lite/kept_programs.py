@@ -34,6 +34,10 @@ class Folder:
         self._path = path
         self._key = hashlib.sha256("\n".join([*_machine(), *_libraries(), _sources(), *made_from]).encode()).hexdigest()
 
+    def holds(self, name: Iterable) -> bool:
+        """Whether there is a file for the program of a name."""
+        return self._file(name).is_file()
+
     def read(self, name: Iterable) -> jax.stages.Compiled | None:
         """Return the program of a name, or None if it is not there."""
         try:

@@ -34,6 +34,7 @@ from mt3lite import carrying, decoding, kept_programs, network, stopwatch, vocab
 
 FIRST_RING, RING_GROWTH = 256, 2  # tokens, and a factor: most segments fit the first; each length is a program to load
 LANES_A_REFILL = 16  # while segments wait, the loop comes back when this part of the lanes, or one, has ended
+FIRST_PROGRAM = ("encode",)
 
 
 class Lanes(NamedTuple):
@@ -199,7 +200,7 @@ class Programs:
 
     def prepare(self) -> None:
         """Begin, beside other work, to get ready what every recording needs."""
-        for name in (("encode",), ("run", self.rings[0]), ("admit",)):
+        for name in (FIRST_PROGRAM, ("run", self.rings[0]), ("admit",)):
             self._begin(*name)
 
     def __call__(self, name: str, *lengths: int) -> jax.stages.Compiled:

@@ -185,9 +185,11 @@ class Transcriber:
             search = lanes.Search(network.Transformer(config.network), grammar, config.segments.max_tokens)
             kept = None
             if self._program_folder:
-                kept = kept_programs.Folder(
-                    self._program_folder, [str(config), str(only), str((num_lanes, encode_batch))]
-                )
+                parameters = sorted((path, leaf.shape, str(leaf.dtype)) for path, leaf in _leaves(self.model.params))
+                made_from = [str(each) for each in (config, only, num_lanes, encode_batch, parameters)]
+                kept = kept_programs.Folder(self._program_folder, made_from)
+                if not kept.holds(lanes.FIRST_PROGRAM):
+                    weights.check(self.model)  # programs are made for parameters that have been checked
             self._programs[key] = lanes.Programs(
                 search,
                 self._params,
@@ -376,6 +378,12 @@ def _checked(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
+def _leaves(tree: dict, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the path and array of each parameter."""
+    for name, node in tree.items():
+        yield from _leaves(node, f"{path}{name}/") if isinstance(node, dict) else [(path + name, node)]
+
+
 def _silent_rows(batch: segments.Segments, config: Config) -> np.ndarray:
     """Return which segments are digital silence, bool [n]: every frame within the recording is at the log's floor."""
     num_frames = batch.num_valid + 2 * config.segments.context_frames
@@ -387,9 +395,12 @@ def _silent_rows(batch: segments.Segments, config: Config) -> np.ndarray:
 def load(name_or_folder: str | os.PathLike = DEFAULT_MODEL, *, program_folder: Path | None = None) -> Transcriber:
     """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load`.
 
-    With a `program_folder`, compiled programs are kept there for later runs.
+    With a `program_folder`, compiled programs are kept there for later runs; then weights that do not fit the model's
+    settings are noticed by `Transcriber.prepare`, when its programs are not there yet.
     """
-    return Transcriber(weights.load(name_or_folder), program_folder=program_folder)
+    if program_folder is None:
+        return Transcriber(weights.load(name_or_folder))
+    return Transcriber(weights.read(name_or_folder), program_folder=program_folder)
 
 
 def transcribe(

@@ -101,6 +101,13 @@ def load(name_or_folder: str | os.PathLike) -> Model:
         InputError: there is no such model, a file is missing or unreadable, the checksum differs, or a tensor's name,
             shape or type is not what the settings in the folder call for.
     """
+    model = read(name_or_folder)
+    check(model)
+    return model
+
+
+def read(name_or_folder: str | os.PathLike) -> Model:
+    """Read a model as `load` does, all but `check`, which takes longer than the reading."""
     folder = _find(name_or_folder)
     header = config_module.read(
         _Header, _read(folder / CONFIG_FILE).decode("utf-8", "replace"), str(folder / CONFIG_FILE)
@@ -113,10 +120,15 @@ def load(name_or_folder: str | os.PathLike) -> Model:
             f"{path}: checksum {came[:12]}..., but {CONFIG_FILE} says {wanted[:12]}...: damaged or replaced?"
         )
     tensors = _parse(stored, str(path))
-    _check_tensors(tensors, header.config, str(path))
     params = {name: tensor.astype(np.float32, copy=False) for name, tensor in tensors.items()}
     tree = traverse_util.unflatten_dict(params, sep="/")
     return Model(header.config, tree, header.origin, header.license, folder)
+
+
+def check(model: Model) -> None:
+    """Raise InputError if a tensor's name or shape is not what the model's settings call for."""
+    tensors = traverse_util.flatten_dict(model.params, sep="/")
+    _check_tensors(tensors, model.config, str(model.path / WEIGHTS_FILE))
 
 
 def _find(name_or_folder: str | os.PathLike) -> Path:
