@@ -1,0 +1,263 @@
+"""How long transcribing takes, and where the time goes; results as JSON, and as a table on standard output.
+
+    python benchmarks/speed.py process --peer basic-pitch="/path/to/basic-pitch OUTPUT_DIR RECORDING"
+    python benchmarks/speed.py warm --peer-python /path/to/python-with-basic-pitch
+    python benchmarks/speed.py mt3
+    python benchmarks/speed.py long
+    python benchmarks/speed.py folder
+
+Each measurement goes to benchmarks/results/speed-<name>.json with a description of the machine. What is compared runs
+in turn, so compare the ratios within a file; seconds of CPU time tell more than those of the clock where others use the
+machine. `mt3` measures random weights: every segment has the length that is forced on it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+
+ROOT = Path(__file__).parent.parent
+CLIP = ROOT / "data" / "demo" / "clip.flac"
+RESULTS = Path(__file__).parent / "results"
+ANCESTOR_STEPS_PER_SECOND = 14.6  # magenta/mt3 at fa045327, batch 8 x 1024 steps, two cores, not in the same run
+PEER_WARM = """
+import json, sys, time
+from basic_pitch import ICASSP_2022_MODEL_PATH
+from basic_pitch.inference import Model, predict
+model = Model(ICASSP_2022_MODEL_PATH)
+predict(sys.argv[1], model)
+for _ in range(int(sys.argv[2])):
+    wall, cpu = time.perf_counter(), time.process_time()
+    predict(sys.argv[1], model)
+    print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), file=sys.stderr)
+"""
+
+
+def run_process(command: list[str], cache: Path) -> dict:
+    """Run a command; return its seconds by the clock and of CPU time, and its peak memory in MB."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with process.stderr:
+        complaint = process.stderr.read().decode(errors="replace")
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)}: exit status {os.waitstatus_to_exitcode(status)}\n{complaint}")
+    return {
+        "wall_s": time.perf_counter() - started,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1024,
+    }
+
+
+def middle(runs: list[dict]) -> dict:
+    """Return the best and the median of each number."""
+    return {
+        name: {"best": min(of), "median": statistics.median(of)} for name in runs[0] if (of := [r[name] for r in runs])
+    }
+
+
+def ours(recording: Path, folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "mt3lite", "transcribe", str(recording), "--output-dir", str(folder), *options]
+
+
+def measure_process(arguments: argparse.Namespace) -> dict:
+    """The whole process on the 31 s clip: with an empty cache, again, and peers in turn."""
+    runs: dict[str, list[dict]] = {"mt3lite first": [], "mt3lite second": []}
+    with tempfile.TemporaryDirectory() as temporary:
+        for turn in range(arguments.turns):
+            cache, out = Path(temporary, f"cache{turn}"), Path(temporary, f"out{turn}")
+            runs["mt3lite first"].append(run_process(ours(CLIP, out), cache))
+            runs["mt3lite second"].append(run_process(ours(CLIP, out, "--overwrite"), cache))
+            for name, _, command in (peer.partition("=") for peer in arguments.peer):
+                peer_out = Path(temporary, f"{name}{turn}")
+                peer_out.mkdir()
+                words = command.replace("OUTPUT_DIR", str(peer_out)).replace("RECORDING", str(CLIP)).split()
+                if not turn:
+                    run_process(words, cache)  # its own caches, as ours
+                runs.setdefault(name, []).append(run_process(words, cache))
+    return {name: middle(each) for name, each in runs.items()}
+
+
+def measure_warm(arguments: argparse.Namespace) -> dict:
+    """A loaded model on the 31 s clip, in seconds a second of audio, and a peer's."""
+    from mt3lite import transcriber
+
+    loaded = transcriber.load("small")
+    seconds = loaded.transcribe(CLIP).duration_seconds
+    runs, split = [], {}
+    for _ in range(arguments.turns):
+        wall, cpu = time.perf_counter(), time.process_time()
+        split = loaded.transcribe(CLIP).timings
+        runs.append({"wall_s": (time.perf_counter() - wall) / seconds, "cpu_s": (time.process_time() - cpu) / seconds})
+    results = {"mt3lite": middle(runs) | {"stops_s": split}}
+    if arguments.peer_python:
+        command = [arguments.peer_python, "-c", PEER_WARM, str(CLIP), str(arguments.turns)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("[")]
+        results["basic-pitch"] = middle([{"wall_s": wall / seconds, "cpu_s": cpu / seconds} for wall, cpu in rows])
+    return results
+
+
+class Forced:
+    """In a grammar's place: a segment ends after as many tokens as its first token says, and not before."""
+
+    def __init__(self, lengths: tuple[int, ...]):
+        self._lengths = lengths
+
+    def __hash__(self):
+        return hash(self._lengths)
+
+    def __eq__(self, other):
+        return isinstance(other, Forced) and self._lengths == other._lengths
+
+    def init(self, batch):
+        """Return the state before the first token, int32 [B, 2]."""
+        import jax.numpy as jnp
+
+        return jnp.zeros((batch, 2), jnp.int32)  # tokens so far, tokens wanted
+
+    def choose(self, state, logits):
+        """Return the likeliest token that means something, or EOS when it is time."""
+        import jax.numpy as jnp
+
+        best = logits.at[:, :3].set(-jnp.inf).argmax(axis=-1)
+        return jnp.where((state[:, 0] > 0) & (state[:, 0] + 1 >= state[:, 1]), 1, best)
+
+    def update(self, state, tokens):
+        """Count a token; the first one says how many there will be."""
+        import jax.numpy as jnp
+
+        wanted = jnp.asarray(self._lengths)[tokens % len(self._lengths)]
+        return jnp.stack([state[:, 0] + 1, jnp.where(state[:, 0] == 0, wanted, state[:, 1])], axis=1)
+
+
+def real_lengths(settings) -> tuple[int, ...]:
+    """Return how many tokens each segment of the demo clip's notes takes."""
+    from mt3lite import codec, notes, vocabulary
+
+    piece = notes.trim_overlaps(notes.read_midi(CLIP.with_suffix(".mid")))
+    frames_per_second = settings.spectrogram.frames_per_second
+    targets = codec.encode_piece(
+        piece,
+        int(31 * frames_per_second),
+        settings.segments.num_frames,
+        frames_per_second=frames_per_second,
+        vocabulary=vocabulary.Vocabulary(settings.vocabulary),
+        config=settings.codec,
+    )
+    return tuple(len(target) for target in targets)
+
+
+def measure_mt3(arguments: argparse.Namespace) -> dict:
+    """The ancestor's sizes with random weights: 8 segments of 1024 tokens; 60 s at the demo clip's token counts."""
+    import jax
+    import numpy as np
+
+    from mt3lite import config, lanes, network, stopwatch
+
+    settings = config.preset("mt3")
+    rng = np.random.default_rng(0)
+    params = jax.device_put(
+        jax.tree.map(
+            lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
+            network.parameter_shapes(settings.network),
+        )
+    )
+    shape = settings.segments.input_frames, settings.spectrogram.num_bins
+    frames = rng.normal(-3, 2, (30, *shape)).astype(np.float32)  # 30 segments: 61 s
+    real = real_lengths(settings)
+    results = {"tokens_a_segment": statistics.mean(real)}
+    chosen = (("60 s of music", real, 30), ("forced 1024", (1024,), 8))
+    for name, lengths, count in chosen:
+        search = lanes.Search(network.Transformer(settings.network), Forced(lengths), 1024)
+        programs = lanes.Programs(search, params, shape, num_lanes=8, encode_batch=2)
+        programs.prepare()
+        for ring, longer in zip(programs.rings, [*programs.rings[1:], None], strict=True):
+            programs("run", ring)
+            if longer:
+                programs("resize", ring, longer)
+        runs = []
+        for _ in range(arguments.turns):
+            watch, wall, cpu = stopwatch.Stopwatch(), time.perf_counter(), time.process_time()
+            tokens = dict(lanes.Pool(programs, params, watch).decode(enumerate(frames[:count])))
+            spent = time.perf_counter() - wall
+            runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
+        results[name] = middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
+        print(name, json.dumps(results[name]), flush=True)
+    rate = 1024 / results["forced 1024"]["decode_s"]["best"]
+    results["forced 1024"] |= {"steps_per_s": rate, "times_the_ancestor": rate / ANCESTOR_STEPS_PER_SECOND}
+    return results
+
+
+def measure_long(arguments: argparse.Namespace) -> dict:
+    """Whole process on 10 minutes and on an hour of the demo clip, end to end, each a second time."""
+    import numpy as np
+    import soundfile
+
+    samples, rate = soundfile.read(CLIP, dtype="int16")
+    runs: dict[str, list[dict]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        cache, recordings = Path(temporary, "cache"), {}
+        for name, seconds in (("10 minutes", 600), (f"{arguments.minutes} minutes", 60 * arguments.minutes)):
+            recordings[name] = (Path(temporary, f"{seconds}.flac"), seconds)
+            soundfile.write(recordings[name][0], np.resize(samples, seconds * rate), rate)
+        run_process(ours(CLIP, Path(temporary, "out")), cache)
+        for name, (path, seconds) in recordings.items():
+            run = run_process(ours(path, Path(temporary, "out")), cache)
+            per_second = {"wall_per_s": run["wall_s"] / seconds, "cpu_per_s": run["cpu_s"] / seconds}
+            runs[name] = [run | per_second]
+    return {name: middle(each) for name, each in runs.items()}
+
+
+def measure_folder(arguments: argparse.Namespace) -> dict:
+    """A folder of short files against one file with the same sound."""
+    import soundfile
+
+    samples, rate = soundfile.read(CLIP, dtype="int16")
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        cache, folder, one = Path(temporary, "cache"), Path(temporary, "short"), Path(temporary, "one.flac")
+        folder.mkdir()
+        run_process(ours(CLIP, Path(temporary, "out")), cache)
+        length, count = 2 * rate, arguments.files
+        pieces = [samples[start : start + length] for start in range(0, len(samples) - length, length)]
+        for number in range(count):
+            soundfile.write(folder / f"{number}.flac", pieces[number % len(pieces)], rate)
+        with soundfile.SoundFile(one, "w", rate, 1) as file:
+            for number in range(count):
+                file.write(pieces[number % len(pieces)])
+        results["one file"] = run_process(ours(one, Path(temporary, "out")), cache)
+        results[f"{count} files of 2 s"] = run_process(ours(folder, Path(temporary, "out"), "--jobs", "2"), cache)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    measurements = {name: globals()[f"measure_{name}"] for name in ("process", "warm", "mt3", "long", "folder")}
+    parser.add_argument("what", choices=measurements)
+    parser.add_argument("--turns", type=int, default=3, help="how often (default: %(default)s)")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="for process, see above")
+    parser.add_argument("--peer-python", metavar="FILE", help="for warm: a Python that has basic-pitch")
+    parser.add_argument("--minutes", type=int, default=60, help="for long (default: %(default)s)")
+    parser.add_argument("--files", type=int, default=1000, help="for folder (default: %(default)s)")
+    arguments = parser.parse_args()
+    results = {
+        "machine": machine.describe("mt3lite", "jax", "jaxlib", "flax", "numpy", "scipy"),
+        "results": measurements[arguments.what](arguments),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"speed-{arguments.what}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    for name, row in results["results"].items():
+        print(name, json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
