@@ -1,5 +1,6 @@
 """gin files to settings, and what a mistake in one is told."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_each_file_is_of_its_preset(name, preset):
     settings = gin_config.read([GIN / f"{name}.gin"])
     assert settings.model == config.preset(preset)
     trainer.TrainConfig(**settings.train)  # its fields are known
+
+
+def test_the_ancestors_files_train_as_the_ancestor():
+    mt3, ismir2021 = (
+        trainer.TrainConfig(**gin_config.read([f"gin/{name}.gin"]).train) for name in ("mt3", "ismir2021")
+    )
+    assert (mt3.optimizer, mt3.schedule, mt3.learning_rate, mt3.batch_size) == ("adafactor", "constant", 1e-3, 256)
+    assert (mt3.weight_decay, mt3.max_gradient_norm, mt3.auxiliary_weight) == (0.0, 0.0, 0.0)
+    assert (mt3.num_steps, dataclasses.replace(mt3, num_steps=400_000)) == (1_000_000, ismir2021)
 
 
 def test_every_file_is_one_of_those_tested():
