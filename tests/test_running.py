@@ -42,7 +42,7 @@ class Trainings:
     def start(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
         """Begin one in the folder `name`; it writes a row of its curve and a checkpoint at every step."""
         cache = {
-            "JAX_COMPILATION_CACHE_DIR": str(self.folder / "cache"),
+            "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(self.folder / "cache"),
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": "",
         }
