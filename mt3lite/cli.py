@@ -27,8 +27,9 @@ def main(argv: list[str] | None = None) -> int:
         SystemExit: for ``--help``, ``--version`` and wrong usage, as argparse does.
     """
     parser = make_parser()
+    given = sys.argv[1:] if argv is None else argv
     # gin's way of writing, which argparse does not know: any name may stand behind the dot.
-    argv = [f"--gin_binding={each[6:]}" if each.startswith("--gin.") else each for each in argv or sys.argv[1:]]
+    argv = [f"--gin_binding={each[6:]}" if each.startswith("--gin.") else each for each in given]
     arguments = parser.parse_args(argv)
     arguments.check(arguments)
     quiet.libraries()
