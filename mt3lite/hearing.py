@@ -72,15 +72,28 @@ class Heard(NamedTuple):
 
 
 def prepare(logits: dict[str, jax.Array]) -> Heard:
-    """Return what `hints` needs of the logits of `NoteHeads`."""
+    """Return what `hints` needs of the logits of `NoteHeads`.
+
+    Only local maxima over time count as something that happens: the positions around an onset hear it too, and would
+    have it written again and again.
+    """
+    onset = _peaks(logits["onset"], _LOWEST)
+    drum = _peaks(logits["drum"], _LOWEST)
     sounds = jax.nn.sigmoid(logits["frame"])
     before = jnp.pad(sounds, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-    ends = before * (1 - sounds)
-    nothing = jax.nn.log_sigmoid(-logits["onset"]).sum(-1) + jax.nn.log_sigmoid(-logits["drum"]).sum(-1)
+    ends = _peaks(before * (1 - sounds), 0.0)
+    nothing = jax.nn.log_sigmoid(-onset).sum(-1) + jax.nn.log_sigmoid(-drum).sum(-1)
     # Where a note fades, its chance of sounding comes down over many positions: only clear ends count.
     nothing += jnp.log1p(-0.9 * jnp.square(ends)).sum(-1)
     quiet = jnp.pad(jnp.cumsum(nothing, axis=1), ((0, 0), (1, 0)))
-    return Heard(logits["onset"], logits["frame"], ends, jax.nn.log_softmax(logits["family"]), logits["drum"], quiet)
+    return Heard(onset, logits["frame"], ends, jax.nn.log_softmax(logits["family"]), drum, quiet)
+
+
+def _peaks(curve: jax.Array, floor: float) -> jax.Array:
+    """Return a curve [B, P, ...] with all but its local maxima over P brought down to `floor`, or left if below."""
+    around = jnp.pad(curve, ((0, 0), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    peak = (curve >= around[:, :-2]) & (curve > around[:, 2:])
+    return jnp.where(peak, curve, jnp.minimum(curve, floor))
 
 
 def _log(chance: jax.Array) -> jax.Array:

@@ -144,6 +144,17 @@ def test_a_note_that_ends_where_it_begins_again_has_hints_like_any():
     assert np.isfinite(hints_after([*started, token("shift", 90)], logits)).all()
 
 
+def test_an_onset_that_is_heard_for_a_while_is_written_once():
+    """Its echoes on either side of the peak hint at nothing."""
+    logits = heads((60, 150, 64, PIANO))
+    row = 64 - hearing.LOWEST_PITCH
+    for echo in (-2, -1, 1, 2):
+        logits["onset"] = logits["onset"].at[0, position_of(60) + echo, row].set(2.0 - abs(echo))
+    assert abs(best(hints_after([TIE], logits), "shift") - 60) < NET.frames_per_position
+    started = [TIE, token("shift", 60), token("program", PIANO), token("velocity", 5), token("pitch", 64)]
+    assert abs(best(hints_after(started, logits), "shift") - 150) < NET.frames_per_position
+
+
 def test_hints_do_not_teach_the_ears():
     """The tokens' loss has no gradient in the heads, and one in the gates."""
     from mt3lite import network
