@@ -8,7 +8,7 @@ in an environment of its own below WORK (see environments.py), and reads the sam
 given to tools that have none. What a tool has transcribed is kept in WORK; so when the bundled model changes, the same
 command transcribes with that alone.
 
-Writes benchmarks/results/scores.json and scores.md, and times.json and times.md.
+Writes benchmarks/results/scores.json and scores.md, times.json and times.md, and the table in README.md.
 """
 
 import argparse
@@ -34,6 +34,8 @@ from mt3lite.training import datasets
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 CLIP = HERE.parent / "data" / "demo" / "clip.flac"
+README = HERE.parent / "README.md"
+README_MARKS = ("<!-- scores of benchmarks/peers.py -->", "<!-- end of scores -->")
 SAMPLE_RATE = 16000
 WARM_RUNS, WHOLE_RUNS = 3, 2
 DRUM_PITCHES = {"KD": 36, "SD": 38, "HH": 42, "TT": 45, "CY": 49, "OT": 54}
@@ -236,6 +238,40 @@ def score_table(results: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def readme_table(results: dict) -> str:
+    """Return the short table of the README: onset F1 and onset + offset F1 by music and tool."""
+    tools = [tool for tool in environments.ENVIRONMENTS if any(tool in row for row in results.values())]
+    lines = ["| music | " + " | ".join(tools) + " |", "|---" * (len(tools) + 1) + "|"]
+    for group, row in results.items():
+        cells = [_readme_cell(row, tool) for tool in tools]
+        if any(cell != "–" for cell in cells):
+            lines.append("| " + " | ".join([group, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _readme_cell(row: dict, tool: str) -> str:
+    """Return the two scores of a tool; for one that has fewer pieces, how many, and mt3lite's on those."""
+
+    def two(told: dict) -> str:
+        return " / ".join(f"{told[name][0]:.2f}" for name in ("Onset F1", "Onset + offset F1"))
+
+    if "Onset F1" not in row.get(tool, {}):
+        return "–"
+    ours = row.get(f"mt3lite, on {tool}'s pieces")
+    if not ours:
+        return two(row[tool])
+    number = len(ours["pieces"])
+    return f"{two(row[tool])} ({number} piece{'s' * (number > 1)}; mt3lite there {two(ours)})"
+
+
+def update_readme(table: str) -> None:
+    """Put the table between its two marks in the README."""
+    text = README.read_text(encoding="utf-8")
+    begin, end = (text.index(mark) for mark in README_MARKS)
+    with files.atomic_path(README) as temporary:
+        temporary.write_text(f"{text[:begin]}{README_MARKS[0]}\n{table}{text[end:]}", encoding="utf-8")
+
+
 def compare(scores: dict[str, dict[str, list[scoring.PieceScore]]], before: dict) -> dict:
     """Return the scores by group and tool.
 
@@ -350,6 +386,7 @@ def main() -> int:
             results = compare(scores, before["groups"])
             keys = before["tools"] | {tool: _key(tool, workdir, arguments.model) for tool in tools}
             _write("scores", {"tools": keys, "groups": results}, score_table(results))
+            update_readme(readme_table(results))
         if not arguments.no_times:
             times = {tool: measure(tool, workdir, arguments.model) for tool in tools}
             if len(times) < len(environments.ENVIRONMENTS):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mt3lite import files, instruments, matching, metrics, outputs, score_tables
+from mt3lite import files, instruments, matching, outputs, score_tables
 from mt3lite.scoring import DRUM_CLASS_SCORE, Scored, Summary
 
 PIXELS_PER_SECOND = 24
@@ -119,7 +119,7 @@ def _confusion(summary: Summary) -> str:
     lines = [_line("th", [html.escape(head) for head in heads])]
     for name, *cells in rows:
         marked = "".join(
-            f'<td class="right">{cell}</td>' if head == name != metrics.NOTHING else f"<td>{cell}</td>"
+            f'<td class="right">{cell}</td>' if cell and head == name else f"<td>{cell}</td>"
             for head, cell in zip(heads[1:], cells, strict=True)
         )
         lines.append(f"<tr><td>{html.escape(name)}</td>{marked}</tr>")

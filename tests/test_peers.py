@@ -80,6 +80,27 @@ def test_the_tables_in_the_repository_are_those_of_the_numbers(peers):
         if (peers.RESULTS / f"{name}.json").is_file():
             told = json.loads((peers.RESULTS / f"{name}.json").read_text())
             assert (peers.RESULTS / f"{name}.md").read_text() == table(told)
+            assert name != "scores" or peers.readme_table(told["groups"]) in peers.README.read_text(encoding="utf-8")
+
+
+def test_the_table_of_the_readme(peers, tmp_path, monkeypatch):
+    scores = {
+        "mt3lite": {"band": scores_of(3)},
+        "basic-pitch": {"band": scores_of(3, PIECE[:1])},
+        "transkun": {"band": scores_of(1)},
+    }
+    table = peers.readme_table(peers.compare(scores, {}))
+    assert table.splitlines() == [
+        "| music | mt3lite | basic-pitch | transkun |",
+        "|---|---|---|---|",
+        "| band | 1.00 / 1.00 | 0.67 / 0.67 | 1.00 / 1.00 (1 piece; mt3lite there 1.00 / 1.00) |",
+    ]
+    monkeypatch.setattr(peers, "README", tmp_path / "README.md")
+    begin, end = peers.README_MARKS
+    peers.README.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    peers.update_readme(table)
+    peers.update_readme(table)
+    assert peers.README.read_text() == f"before\n{begin}\n{table}{end}\nafter\n"
 
 
 def test_a_runner_that_fails_is_told(peers, tmp_path, monkeypatch):
