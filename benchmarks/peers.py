@@ -104,13 +104,17 @@ def _reference(recording: Path) -> np.ndarray:
 # --- transcribing ---
 
 
-def transcribe(tool: str, recordings: list[Recording], workdir: Path, model: str) -> dict[str, Path]:
-    """Transcribe what is not yet there; return the MIDI files by set and id.
+def transcribe(
+    tool: str, recordings: list[Recording], workdir: Path, model: str, *, kept_only: bool = False
+) -> dict[str, Path]:
+    """Transcribe what is not yet there, unless `kept_only`; return where the MIDI files are, by set and id.
 
     mt3lite runs from these sources here; only its times are measured in an environment, into which it is installed.
     """
     folder = workdir / "transcribed" / f"{tool}-{_key(tool, workdir, model)}"
     targets = {f"{each.set_name}/{each.id}": folder / each.set_name / f"{each.id}.mid" for each in recordings}
+    if kept_only:
+        return targets
     todo = [each for each in recordings if not _is_done(each, targets[f"{each.set_name}/{each.id}"])]
     jobs = []
     for each in todo:
@@ -187,7 +191,7 @@ def score(recordings: list[Recording], targets: dict[str, Path]) -> dict[str, li
     groups: dict[str, list[scoring.PieceScore]] = {}
     for each in recordings:
         path = targets.get(f"{each.set_name}/{each.id}")
-        if path is None or not path.with_suffix(".json").is_file():
+        if path is None or not _is_done(each, path):
             continue
         told = json.loads(path.with_suffix(".json").read_text())
         piece = scoring.score_piece(
@@ -379,7 +383,7 @@ def main() -> int:
             for tool in tools:
                 hearable = [each for each in recordings if tool in HAS_INSTRUMENTS or each.has_pitches]
                 chosen = _first_of_groups(hearable, arguments.pieces.get(tool))
-                targets[tool] = transcribe(tool, chosen, workdir, arguments.model)
+                targets[tool] = transcribe(tool, chosen, workdir, arguments.model, kept_only=arguments.kept_only)
             scores = {tool: score(recordings, targets[tool]) for tool in tools}
             path = RESULTS / "scores.json"
             before = json.loads(path.read_text()) if path.is_file() else {"tools": {}, "groups": {}}
@@ -433,6 +437,7 @@ def parse() -> argparse.Namespace:
         metavar="TOOL=N",
         help="only the first N of each group for a slow tool (such as transkun=2)",
     )
+    parser.add_argument("--kept-only", action="store_true", help="transcribe nothing, score what is in WORK")
     parser.add_argument("--no-times", action="store_true", help="scores only")
     arguments = parser.parse_args()
     arguments.tools = arguments.tools.split(",")

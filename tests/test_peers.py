@@ -103,6 +103,30 @@ def test_the_table_of_the_readme(peers, tmp_path, monkeypatch):
     assert peers.README.read_text() == f"before\n{begin}\n{table}{end}\nafter\n"
 
 
+def test_what_is_kept_is_not_transcribed_again(peers, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16000)
+    soundfile.write(tmp_path / "b.wav", np.ones(1600) / 2, 16000)
+    recordings = [peers.Recording("set", name, tmp_path / f"{name}.wav", PIECE, 0.1) for name in "ab"]
+    asked = []
+
+    def run(tool, jobs, *_):
+        for wav, midi in jobs:
+            asked.append(Path(wav).stem)
+            notes.write_midi(PIECE, midi)
+            yield {"file": wav, "seconds": 0.1, "invalid_events": 2, "dropped_events": 0}
+
+    monkeypatch.setattr(peers, "_run", run)
+    peers.transcribe("mt3lite", recordings[:1], tmp_path, "small")
+    targets = peers.transcribe("mt3lite", recordings, tmp_path, "small", kept_only=True)
+    assert [piece.id for piece in peers.score(recordings, targets)["set"]] == ["set/a"]
+    targets = peers.transcribe("mt3lite", recordings, tmp_path, "small")
+    assert asked == ["a", "b"]
+    assert [piece.invalid_events for piece in peers.score(recordings, targets)["set"]] == [2, 2]
+    soundfile.write(tmp_path / "a.wav", np.ones(1600) / 4, 16000)  # another recording under the same name
+    peers.transcribe("mt3lite", recordings, tmp_path, "small")
+    assert asked == ["a", "b", "a"]
+
+
 def test_a_runner_that_fails_is_told(peers, tmp_path, monkeypatch):
     (tmp_path / "runners").mkdir()
     (tmp_path / "runners" / "run_mt3lite.py").write_text(
