@@ -206,11 +206,17 @@ def score(recordings: list[Recording], targets: dict[str, Path]) -> dict[str, li
 
 
 def summary_of(tool: str, pieces: list[scoring.PieceScore]) -> dict:
-    """Return the scores of a group that are shown: value, low, high; those that a tool cannot have are left out."""
+    """Return the scores of a group that are shown: value, low, high.
+
+    Left out are those that a tool cannot have, and those of what the references have none of, drums or other notes.
+    """
     pooled = scoring.summarise(pieces).pooled
-    shown = ["Onset F1", "Onset precision", "Onset recall", "Onset + offset F1", "Frame F1"]
-    if tool in HAS_INSTRUMENTS:
-        shown += [PROGRAM_SCORE, "Drum onset F1 (full)", scoring.DRUM_CLASS_SCORE]
+    shown = []
+    if any(piece.counts["Onset F1"].reference for piece in pieces):
+        shown += ["Onset F1", "Onset precision", "Onset recall", "Onset + offset F1", "Frame F1"]
+        shown += [PROGRAM_SCORE] if tool in HAS_INSTRUMENTS else []
+    if tool in HAS_INSTRUMENTS and any(piece.counts[scoring.DRUM_CLASS_SCORE].reference for piece in pieces):
+        shown += ["Drum onset F1 (full)", scoring.DRUM_CLASS_SCORE]
     result = {"pieces": [piece.id for piece in pieces]}
     for name in shown:
         interval = pooled[name]
