@@ -73,7 +73,8 @@ _SECTIONS = {
     "codec": codec.CodecConfig,
     "network": network.NetworkConfig,
 }
-_FOLLOWING = {"input_depth", "bins_per_semitone", "vocab_size", "carried_ranges", "pitch_range", "shift_positions"}
+_FOLLOWING = {"input_depth", "bins_per_semitone", "vocab_size", "carried_ranges", "pitch_range"}
+_FOLLOWING |= {"drum_range", "shift_positions"}
 _Vocabulary = vocabulary.Vocabulary  # under a name that no parameter below has
 
 
@@ -149,8 +150,9 @@ def _following(before: Config, *, spectrogram, segments, vocabulary, network, **
         fields["bins_per_semitone"] = spectrogram.bins_per_semitone
     if before.network.carried_ranges:
         fields["carried_ranges"] = tuple(map(moved, before.network.carried_ranges))
-    if before.network.pitch_range[1]:
-        fields["pitch_range"] = moved(before.network.pitch_range)
+    for field in ("pitch_range", "drum_range"):
+        if getattr(before.network, field)[1]:
+            fields[field] = moved(getattr(before.network, field))
     if network.time_windows:
         frames_per_step = spectrogram.frames_per_second / vocabulary.steps_per_second
         frames = segments.context_frames, frames_per_step  # before shift 0, and of a shift
