@@ -20,7 +20,7 @@ from flax import traverse_util
 from flax.linen import partitioning
 from t5x import adafactor, decoding, models
 
-from mt3lite import carrying, hearing, network
+from mt3lite import carrying, network
 from mt3lite.adapters import seqio_scores, seqio_vocabulary
 from mt3lite.config import Config
 from mt3lite.errors import InputError
@@ -114,7 +114,7 @@ class _Module(network.Transformer):
     """The network with the arguments that t5x calls its encoder with."""
 
     def encode(self, frames: jax.Array, *, enable_dropout: bool = False) -> jax.Array:
-        """Frames [B, F, input_depth] -> encoded [B, P, D]: t5x takes one array."""
+        """Frames [B, F, input_depth] -> vectors [B, P, D], which t5x passes around; `Model` reads them nowhere."""
         return super().encode(frames, deterministic=not enable_dropout).vectors
 
 
@@ -180,41 +180,24 @@ class Model(models.EncoderDecoderModel):
         """
         batch, length = decoder_input_tokens.shape
         apply = functools.partial(network.Transformer(self.config.network).apply, {"params": params})
-        frames = jnp.repeat(encoder_input_tokens, len(encoded_inputs) // len(encoder_input_tokens), axis=0)
-        cache = {
-            "own": _named(network.empty_cache(self.config.network, batch, length)),
-            "memory": _named(apply(apply(frames, method="encode"), method="memory")),
+        encoded = apply(encoder_input_tokens, method="encode")
+        return {
+            "own": network.empty_cache(self.config.network, batch, length),
+            "memory": apply(encoded, method="memory"),
             "carried": carrying.empty(self.config.network, batch),
-        }
-        return cache, None
+        }, None
 
     def _compute_logits_from_slice(self, decoding_state, params, encoded_inputs, raw_inputs, max_decode_length):
         """Return the logits [rows, V] of the next token, and the cache after the current one."""
         tokens, cache = decoding_state.cur_token[:, 0], decoding_state.cache
         position = jnp.asarray(decoding_state.cur_index, jnp.int32).reshape(-1)[0]  # the same for all rows
-        carried = carrying.carry(cache["carried"], tokens, self.config.network)
-        own, memory = (_unnamed(kind, cache[kind], self.config.network) for kind in ("own", "memory"))
-        filled = jnp.arange(own[0][0].shape[2]) <= position
+        filled = jnp.arange(cache["own"][0][0].shape[2]) <= position
         place = network.Place(jnp.broadcast_to(position, tokens.shape), position, filled[None])
+        carried = carrying.carry(cache["carried"], tokens, self.config.network)
         logits, own = network.Transformer(self.config.network).apply(
-            {"params": params}, tokens, place, carried, own, memory, method="step"
+            {"params": params}, tokens, place, carried, cache["own"], cache["memory"], method="step"
         )
-        return logits, {**cache, "own": _named(own), "carried": carried}
-
-
-def _named(tree: network.Cache | network.Memory) -> dict[str, jax.Array]:
-    """Return the arrays of a cache or memory as t5x wants them, which looks for dicts of arrays."""
-    return {f"array_{number}": leaf for number, leaf in enumerate(jax.tree.leaves(tree))}
-
-
-def _unnamed(
-    kind: str, arrays: Mapping[str, jax.Array], config: network.NetworkConfig
-) -> network.Cache | network.Memory:
-    """Return the "own" cache or the "memory" that `_named` was made from."""
-    layers: network.Cache = [(0, 0)] * config.num_decoder_layers
-    heard = hearing.Heard(*hearing.Heard._fields) if config.hearing else None
-    structure = jax.tree.structure(layers if kind == "own" else network.Memory(layers, heard))
-    return jax.tree.unflatten(structure, [arrays[f"array_{number}"] for number in range(structure.num_leaves)])
+        return logits, {**cache, "own": own, "carried": carried}
 
 
 def feature_lengths(config: Config) -> dict[str, int]:
