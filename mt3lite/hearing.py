@@ -29,6 +29,7 @@ HIDDEN = 48  # features of a pitch in `NoteHeads`
 _LEAST = 1e-4  # below this a chance counts as none
 _LOWEST = math.log(_LEAST)  # so no hint is lower
 _SAID = 4.0  # taken from the hint of a note that was written already
+_ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak
 _SAME_POSITION = -3.0  # hint of a later shift within the position stood at, whose events are likely written
 # Each weighs one kind of hint; see `hints`.
 GATES = ("onset", "family", "said", "ending", "drum", "tie", "velocity", "program", "move_on")
@@ -74,14 +75,14 @@ class Heard(NamedTuple):
 def prepare(logits: dict[str, jax.Array]) -> Heard:
     """Return what `hints` needs of the logits of `NoteHeads`.
 
-    Only local maxima over time count as something that happens: the positions around an onset hear it too, and would
-    have it written again and again.
+    Local maxima over time count as something that happens, and what is beside them for little: the positions around an
+    onset hear it too, and would have it written again and again.
     """
-    onset = _peaks(logits["onset"], _LOWEST)
-    drum = _peaks(logits["drum"], _LOWEST)
+    onset, drum = (jnp.where(_peaks(each), each, each - _ECHO) for each in (logits["onset"], logits["drum"]))
     sounds = jax.nn.sigmoid(logits["frame"])
     before = jnp.pad(sounds, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-    ends = _peaks(before * (1 - sounds), 0.0)
+    ends = before * (1 - sounds)
+    ends = jnp.where(_peaks(ends), ends, 0.1 * ends)
     nothing = jax.nn.log_sigmoid(-onset).sum(-1) + jax.nn.log_sigmoid(-drum).sum(-1)
     # Where a note fades, its chance of sounding comes down over many positions: only clear ends count.
     nothing += jnp.log1p(-0.9 * jnp.square(ends)).sum(-1)
@@ -89,11 +90,10 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     return Heard(onset, logits["frame"], ends, jax.nn.log_softmax(logits["family"]), drum, quiet)
 
 
-def _peaks(curve: jax.Array, floor: float) -> jax.Array:
-    """Return a curve [B, P, ...] with all but its local maxima over P brought down to `floor`, or left if below."""
+def _peaks(curve: jax.Array) -> jax.Array:
+    """Return where a curve [B, P, ...] is at a local maximum over P, bool."""
     around = jnp.pad(curve, ((0, 0), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    peak = (curve >= around[:, :-2]) & (curve > around[:, 2:])
-    return jnp.where(peak, curve, jnp.minimum(curve, floor))
+    return (curve >= around[:, :-2]) & (curve > around[:, 2:])
 
 
 def _log(chance: jax.Array) -> jax.Array:

@@ -26,7 +26,8 @@ class Folder:
     """Programs in a folder, under names that belong to one setting.
 
     A file is a SHA-256 digest and what it is of, so that one cut short is not taken for a program. Like JAX's own
-    cache, the folder holds machine code: it must belong to the user who runs it.
+    cache, the folder holds machine code, and JAX reads it by unpickling: where anybody but the user can write to the
+    folder or the file, nothing is read.
     """
 
     def __init__(self, path: Path, made_from: Iterable[str]):
@@ -40,21 +41,24 @@ class Folder:
 
     def read(self, name: Iterable) -> jax.stages.Compiled | None:
         """Return the program of a name, or None if it is not there."""
+        path = self._file(name)
         try:
-            stored = self._file(name).read_bytes()
+            if not _only_ours(path) or not _only_ours(self._path):
+                return None
+            stored = path.read_bytes()
         except OSError:
             return None
         digest, content = stored[:DIGEST_BYTES], stored[DIGEST_BYTES:]
         if hashlib.sha256(content).digest() != digest:
             return None
-        # The digest tells that these are the bytes that `write` wrote for this very key.
+        # The bytes are whole, and from a place where nobody but the user could have put them.
         return serialize_executable.deserialize_and_load(*pickle.loads(content))
 
     def write(self, name: Iterable, compiled: jax.stages.Compiled) -> None:
         """Keep a program; where the folder cannot be written to, nothing is kept."""
         content = pickle.dumps(serialize_executable.serialize(compiled))
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with files.atomic_path(self._file(name)) as path:
                 path.write_bytes(hashlib.sha256(content).digest() + content)
         except OSError:
@@ -62,6 +66,12 @@ class Folder:
 
     def _file(self, name: Iterable) -> Path:
         return self._path / f"{self._key[:32]}-{'-'.join(map(str, name))}{SUFFIX}"
+
+
+def _only_ours(path: Path) -> bool:
+    """Whether a path belongs to the user of this process, and others may not write to it."""
+    status = path.stat()
+    return os.name != "posix" or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
 
 
 def _machine() -> list[str]:

@@ -148,6 +148,20 @@ def test_what_is_damaged_or_of_another_setting_is_not_read(tmp_path):
     kept_programs.Folder(tmp_path / "file", ["one"]).write(("run", 8), compiled)  # no place: not kept, no error
 
 
+def test_what_others_could_have_written_is_not_read(tmp_path):
+    """Reading a program unpickles it, and it is machine code."""
+    compiled = jax.jit(lambda x: x + 1).lower(np.float32(1)).compile()
+    kept = kept_programs.Folder(tmp_path / "programs", ["one"])
+    kept.write(("run",), compiled)
+    (path,) = (tmp_path / "programs").iterdir()
+    for place in (path, path.parent):
+        before = place.stat().st_mode
+        place.chmod(before | 0o002)
+        assert kept.read(("run",)) is None
+        place.chmod(before)
+    assert kept.read(("run",)) is not None
+
+
 def test_ring_lengths():
     assert lanes.ring_lengths(48) == [8, 16, 32, 48]
     assert lanes.ring_lengths(5) == [5]
