@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from mt3lite import config, weights
 from mt3lite.commands import compilation
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, examples, forecast, importers, trainer
+from mt3lite.training import checks, datasets, examples, forecast, importers, trainer
 from mt3lite.training.settings import TrainConfig
 
 TERMINATED = 143  # 128 + SIGTERM, as shells count
@@ -27,7 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings, fields = _model_and_fields(arguments, model)
-    dataset = _read_dataset(arguments)
+    manifest = _manifest(arguments)
+    checks.require(manifest, split=arguments.split, sample_rate=settings.spectrogram.sample_rate)
+    dataset = datasets.read_manifest(manifest)
     tracks = datasets.of_split(dataset, arguments.split)
     train = _train_config(arguments, fields)
     augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
@@ -56,17 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read_dataset(arguments: argparse.Namespace) -> list[datasets.Track]:
-    """Return the tracks of a manifest; for a folder of pairs, of a manifest that is made in the folder of the run."""
+def _manifest(arguments: argparse.Namespace) -> Path:
+    """Return the dataset to read; for a folder of pairs without a manifest, one that is made in the run's folder."""
     if not arguments.data.is_dir() or datasets.manifest_path(arguments.data).exists():
-        return datasets.read_manifest(arguments.data)
+        return arguments.data
     if arguments.workdir is None or arguments.coordinator:
         raise InputError(f"{arguments.data}: has no manifest; make one: mt3lite data import folder {arguments.data}")
     made = arguments.workdir / "dataset"
     if not datasets.manifest_path(made).exists():
         imported = importers.run("folder", arguments.data, made, split=arguments.split)
         print(imported.report.table())
-    return datasets.read_manifest(made)
+    return made
 
 
 def _join_processes(arguments: argparse.Namespace) -> None:
