@@ -25,6 +25,7 @@ EXTRAS = {
         "tensorflow>=2.21",
         "tensorflow-datasets>=4.9.10",
         "apache-beam>=2.77",  # seqio's cache tool
+        "google-crc32c>=1.5",  # with which Beam writes TFRecord files
         "tensorboard>=2.19",  # seqio.TensorBoardLogger
         "protobuf>=6.33.5,<7",  # for TensorFlow
         "sentencepiece==0.2.2",  # of seqio's; its next version wants another protobuf

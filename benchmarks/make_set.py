@@ -20,7 +20,7 @@ import numpy as np
 
 from mt3lite import audio, files, notes, render
 from mt3lite.errors import InputError
-from mt3lite.training import arranging, datasets, synthetic
+from mt3lite.training import arranging, datasets, midi_sources
 
 PIECES = Path(__file__).resolve().parent.parent / "data" / "benchmark" / "pieces.jsonl"
 SOUNDFONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"  # TimGM6mb, in pretty_midi
@@ -98,7 +98,7 @@ def played_notes(piece: dict, midi_root: Path) -> np.ndarray:
         ) from error
     if found != piece["midi_sha256"]:
         raise InputError(f"{path}: checksum {found[:12]}..., wanted {piece['midi_sha256'][:12]}...: another version?")
-    return arrange(synthetic.read_parts(path), piece["kind"], piece["start_seconds"], piece["seed"])
+    return arrange(midi_sources.read_parts(path), piece["kind"], piece["start_seconds"], piece["seed"])
 
 
 def make_piece(piece: dict, midi_root: Path, soundfont: Path, out: Path) -> datasets.Track:

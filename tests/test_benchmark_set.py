@@ -10,7 +10,7 @@ import pytest
 
 from mt3lite import notes
 from mt3lite.errors import InputError
-from mt3lite.training import synthetic
+from mt3lite.training import datasets, synthetic
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "data" / "benchmark"
@@ -69,7 +69,7 @@ def test_the_set_is_what_it_is_said_to_be():
 def test_training_on_the_same_folders_leaves_the_pieces_out():
     for name in excluded():
         stem = name.removesuffix(".mid")
-        assert synthetic._split_of(stem, HELD_OUT_FRACTION) != "train", name
+        assert datasets.split_by_hash(stem, HELD_OUT_FRACTION) != "train", name
     assert HELD_OUT_FRACTION == synthetic.SynthesisConfig((), ("x.sf2",), {"train": 1.0}).held_out_fraction
 
 

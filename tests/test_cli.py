@@ -335,7 +335,7 @@ def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache
 
 
 def test_a_reader_who_goes_away_is_no_error(tmp_path, monkeypatch, capfd):
-    notes.write_midi(notes.empty(), tmp_path / "a.mid")
+    notes.write_midi(notes.from_rows([(0.0, 1.0, 60, 90, 0, False)]), tmp_path / "a.mid")
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stdout:
