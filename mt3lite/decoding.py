@@ -25,7 +25,7 @@ from mt3lite.errors import InputError
 
 FIRST_CACHE_LENGTH, CACHE_GROWTH = 128, 4  # tokens, and a factor; see `_cache_lengths`
 # The chances of a shift and of the end count by this when the kind of event is chosen: a note left out at its time
-# cannot come later. Found with the gates of `small` on held-out pieces with training's sounds (data/models/small/log.md).
+# cannot come later. Found with the gates of `small`, on held-out pieces with training's sounds.
 MOVE_ON_WEIGHT = 0.25
 NUM_PITCHES = 128
 SILENT, EARLIER = -2, -1  # in `GrammarState.since`

@@ -125,52 +125,86 @@ def hints(heard: Heard, carried: jax.Array, gates: jax.Array, config: "network.N
     offset, scale = config.shift_positions
     last = heard.onset.shape[1] - 1
     stand = jnp.clip(jnp.floor(offset + scale * told.shift).astype(jnp.int32), 0, last)  # [B, T]
-    first = jnp.full_like(stand, int(offset) - 1)  # just before the segment begins
-    in_ties = told.in_ties[..., None]
-
-    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
-    unsaid = 1.0 - told.said_pitches[..., pitched]
-    open_notes = told.sounding[..., pitched]
-    onset, family = _at(heard.onset, stand), _at(heard.family, jnp.where(told.in_ties, first, stand))
-    ends = _at(heard.ends, stand) * open_notes
-    tied = _at(heard.sounds, first)
-    drum = _at(heard.drum, stand)
-
-    in_force = jnp.maximum(told.program, 0)[..., None, None] // PROGRAMS_PER_FAMILY
-    of_program = jnp.take_along_axis(family, in_force, axis=-1)[..., 0]  # [B, T, 88]
-    starts = gate["onset"] * onset - gate["said"] * _SAID * (1.0 - unsaid)
-    body = jnp.where(told.velocity[..., None] == 0, gate["ending"] * _log(ends), starts + gate["family"] * of_program)
-    pitch = jnp.where(in_ties, gate["tie"] * (tied + of_program), body)
-    above = config.pitch_range[1] - LOWEST_PITCH - NUM_PITCHES
-    pitch = jnp.pad(pitch, ((0, 0), (0, 0), (LOWEST_PITCH, above)), constant_values=_LOWEST)
-
-    waiting = jax.nn.sigmoid(onset) * unsaid  # chances of the onsets that are still to be written here
-    ending = ends * unsaid
-    struck = jax.nn.sigmoid(drum) * (1.0 - told.said_drums)
-    candidates = jnp.where(in_ties, jax.nn.sigmoid(tied) * unsaid, waiting + ending)
-    by_family = jnp.einsum("btp,btpf->btf", jnp.where(in_ties, candidates, waiting), jnp.exp(family))
-    ended_by = jnp.exp(_at(heard.family, jnp.maximum(stand - 1, 0)))  # who played what plays no more
-    by_family += jnp.einsum("btp,btpf->btf", jnp.where(in_ties, 0.0, ending), ended_by)
-    program = jnp.repeat(gate["program"] * _log(by_family), PROGRAMS_PER_FAMILY, axis=-1)
-    begins, stops = _log((waiting.sum(-1) + struck.sum(-1))[..., None]), _log(ending.sum(-1, keepdims=True))
-    loud = jnp.broadcast_to(begins, (*begins.shape[:2], config.carried_ranges[1][1] - 1))
-    velocity = gate["velocity"] * jnp.concatenate([stops, loud], axis=-1)
-    all_tied = jnp.log1p(-0.99 * jnp.where(in_ties, candidates, 0.0)).sum(-1, keepdims=True)
-
+    here = _listen(heard, told, stand, before_segment=int(offset) - 1)
+    pitch, drum = _notes(here, told, gate)
+    velocity, tie, program = _announcements(here, config.carried_ranges[1][1])
     shift, end = _move_on(heard, told.shift, stand, config)
     columns = {
         config.carried_ranges[0]: gate["move_on"] * shift,
-        config.carried_ranges[1]: velocity,
-        config.carried_ranges[2]: gate["tie"] * all_tied,
-        config.carried_ranges[3]: program,
+        config.carried_ranges[1]: gate["velocity"] * velocity,
+        config.carried_ranges[2]: gate["tie"] * tie,
+        config.carried_ranges[3]: gate["program"] * program,
         config.pitch_range: pitch,
-        config.drum_range: gate["drum"] * drum - gate["said"] * _SAID * told.said_drums,
+        config.drum_range: drum,
         (vocabulary.EOS, 1): gate["move_on"] * end,
     }
     total = jnp.zeros((*stand.shape, config.vocab_size))
     for (start, count), column in columns.items():
         total = total.at[..., start : start + count].set(column)
     return total
+
+
+class _Here(NamedTuple):
+    """What is heard where the decoder stands. The last four are chances of what is still to be written there."""
+
+    onset: jax.Array  # [B, T, 88]: logit
+    ends: jax.Array  # [B, T, 88]: chance, of notes that sound by the tokens so far
+    tied: jax.Array  # [B, T, 88]: logit that a note sounds before the segment
+    drum: jax.Array  # [B, T, 128]: logit
+    family: jax.Array  # [B, T, 88, 16]: log chance; in the tie section of what sounds before the segment
+    ended_family: jax.Array  # [B, T, 88, 16]: the same of what sounded one position before
+    starting: jax.Array  # [B, T, 88]; 0 in the tie section
+    ending: jax.Array  # [B, T, 88]; 0 in the tie section
+    tying: jax.Array  # [B, T, 88]; 0 after the tie section
+    striking: jax.Array  # [B, T, 128]; 0 in the tie section
+
+
+def _listen(heard: Heard, told: carrying.Told, stand: jax.Array, before_segment: int) -> _Here:
+    """Gather what was heard at the positions stood at, int32 [B, T], and just before the segment."""
+    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
+    in_ties = told.in_ties[..., None]
+    unsaid = 1.0 - told.said_pitches[..., pitched]
+    first = jnp.full_like(stand, before_segment)
+    onset, tied, drum = _at(heard.onset, stand), _at(heard.sounds, first), _at(heard.drum, stand)
+    ends = _at(heard.ends, stand) * told.sounding[..., pitched]
+    return _Here(
+        onset=onset,
+        ends=ends,
+        tied=tied,
+        drum=drum,
+        family=_at(heard.family, jnp.where(told.in_ties, first, stand)),
+        ended_family=_at(heard.family, jnp.maximum(stand - 1, 0)),
+        starting=jnp.where(in_ties, 0.0, jax.nn.sigmoid(onset) * unsaid),
+        ending=jnp.where(in_ties, 0.0, ends * unsaid),
+        tying=jnp.where(in_ties, jax.nn.sigmoid(tied) * unsaid, 0.0),
+        striking=jnp.where(in_ties, 0.0, jax.nn.sigmoid(drum) * (1.0 - told.said_drums)),
+    )
+
+
+def _notes(here: _Here, told: carrying.Told, gate: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Return the hints of the pitch tokens and of the drum tokens, [B, T, 128] each."""
+    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
+    in_force = jnp.maximum(told.program, 0)[..., None, None] // PROGRAMS_PER_FAMILY
+    of_program = jnp.take_along_axis(here.family, in_force, axis=-1)[..., 0]  # [B, T, 88]
+    starts = gate["onset"] * here.onset + gate["family"] * of_program
+    starts -= gate["said"] * _SAID * told.said_pitches[..., pitched]
+    body = jnp.where(told.velocity[..., None] == 0, gate["ending"] * _log(here.ends), starts)
+    pitch = jnp.where(told.in_ties[..., None], gate["tie"] * (here.tied + of_program), body)
+    outside = (LOWEST_PITCH, told.sounding.shape[-1] - LOWEST_PITCH - NUM_PITCHES)
+    pitch = jnp.pad(pitch, ((0, 0), (0, 0), outside), constant_values=_LOWEST)
+    return pitch, gate["drum"] * here.drum - gate["said"] * _SAID * told.said_drums
+
+
+def _announcements(here: _Here, num_velocities: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the hints of the velocity, tie and program tokens: what they say of the notes still to be written."""
+    starts = _log((here.starting.sum(-1) + here.striking.sum(-1))[..., None])
+    stops = _log(here.ending.sum(-1, keepdims=True))
+    loud = jnp.broadcast_to(starts, (*starts.shape[:2], num_velocities - 1))
+    velocity = jnp.concatenate([stops, loud], axis=-1)
+    all_tied = jnp.log1p(-0.99 * here.tying).sum(-1, keepdims=True)
+    by_family = jnp.einsum("btp,btpf->btf", here.starting + here.tying, jnp.exp(here.family))
+    by_family += jnp.einsum("btp,btpf->btf", here.ending, jnp.exp(here.ended_family))
+    return velocity, all_tied, jnp.repeat(_log(by_family), PROGRAMS_PER_FAMILY, axis=-1)
 
 
 def _move_on(heard: Heard, now: jax.Array, stand: jax.Array, config: "network.NetworkConfig"):
