@@ -29,6 +29,7 @@ HIDDEN = 48  # features of a pitch in `NoteHeads`
 _LEAST = 1e-4  # below this a chance counts as none
 _LOWEST = math.log(_LEAST)  # so no hint is lower
 _SAID = 4.0  # taken from the hint of a note that was written already
+_CONTRAST = 3.0  # of what sounds, when its end is looked for
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak
 _SAME_POSITION = -3.0  # hint of a later shift within the position stood at, whose events are likely written
 # Each weighs one kind of hint; see `hints`.
@@ -79,12 +80,13 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     onset hear it too, and would have it written again and again.
     """
     onset, drum = (jnp.where(_peaks(each), each, each - _ECHO) for each in (logits["onset"], logits["drum"]))
-    sounds = jax.nn.sigmoid(logits["frame"])
+    # A note that fades is half believed in for a while; its end is where belief passes one half.
+    sounds = jax.nn.sigmoid(_CONTRAST * logits["frame"])
     before = jnp.pad(sounds, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     ends = before * (1 - sounds)
     ends = jnp.where(_peaks(ends), ends, 0.1 * ends)
     nothing = jax.nn.log_sigmoid(-onset).sum(-1) + jax.nn.log_sigmoid(-drum).sum(-1)
-    # Where a note fades, its chance of sounding comes down over many positions: only clear ends count.
+    # Only clear ends count.
     nothing += jnp.log1p(-0.9 * jnp.square(ends)).sum(-1)
     quiet = jnp.pad(jnp.cumsum(nothing, axis=1), ((0, 0), (1, 0)))
     return Heard(onset, logits["frame"], ends, jax.nn.log_softmax(logits["family"]), drum, quiet)
