@@ -67,13 +67,13 @@ def test_golden_greedy_tokens(golden_network):
 
 def test_golden_greedy_tokens_when_rows_end(golden_network):
     transformer, params, io = golden_network
-    cross_cache = decoding.encode(transformer, params, io["encoder_input_tokens"])
+    memory = decoding.encode(transformer, params, io["encoder_input_tokens"])
     kernel = params["decoder"]["logits_dense"]["kernel"]
     for column, expected in zip(io["eos_variant_column"], io["eos_variant_greedy_tokens"], strict=True):
         changed = kernel.copy()
         changed[:, vocabulary.EOS] = column
         variant = params | {"decoder": params["decoder"] | {"logits_dense": {"kernel": changed}}}
-        tokens = decoding.generate_from(transformer, variant, cross_cache, max_tokens=64)
+        tokens = decoding.generate_from(transformer, variant, memory, max_tokens=64)
         np.testing.assert_array_equal(tokens, expected)
 
 

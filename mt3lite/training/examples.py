@@ -1,7 +1,7 @@
 """A stretch of a recording and its notes -> one training example. NumPy only, random by the generator that comes in.
 
 Sound and notes stay what they are until the end: a crop is a slice of samples and the notes in it, a mix is a sum of
-samples and all their notes. Only then come tokens (`codec.encode`) and the table for the auxiliary heads.
+samples and all their notes. Only then come tokens (`codec.encode`) and the table for the heads that hear notes.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from mt3lite.errors import InputError
 from mt3lite.training import datasets, effects, losses
 from mt3lite.vocabulary import Vocabulary
 
-MAX_NOTES = 384  # rows of an example's note table; the auxiliary heads are not told of more
+MAX_NOTES = 384  # rows of an example's note table; the heads that hear are not told of more
 UNUSED = -(10**9)  # onset of an unused row
 _RESAMPLING_MARGIN = 512  # samples read on either side; soxr's filter reaches less far
 MOST_DRAWS = 100  # for one example; so many too long ones in a row are no chance
@@ -142,7 +142,7 @@ def crop(
     length = int(seconds / speed * rate) - config.segments.num_frames * config.spectrogram.hop_samples
     at = int(rng.integers(0, max(1, length)))
     samples = sum(read_span(path, at + start, at + stop, rate, speed=speed) for path in recordings)
-    # Notes that begin in the context behind the segment stay for the auxiliary heads; `codec.encode` leaves them out.
+    # Notes that begin in the context behind the segment stay for the heads that hear; `codec.encode` leaves them out.
     # Those that begin after the recording are left out: nothing is asked for where there is no sound.
     played = played[played["onset"] < seconds]
     cropped = notes.crop(played, at * speed / rate, (at + stop) * speed / rate)

@@ -40,7 +40,7 @@ def cross_entropy(logits, targets, weights, *, label_smoothing: float = 0.0, z_l
 
 
 def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
-    """Spread note tables int32 [B, N, 5] over encoder positions: 0/1 float32 targets for the auxiliary heads.
+    """Spread note tables int32 [B, N, 5] over encoder positions: 0/1 float32 targets for the heads.
 
     Returns "onset" and "frame" [B, P, 88], "family" [B, P, 88, 16] (what sounds, by instrument family), "drum"
     [B, P, 128].
