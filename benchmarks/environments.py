@@ -92,12 +92,17 @@ def _made_by(tool: str) -> dict:
     """What an environment follows from: its steps and, for mt3lite, the package's files."""
     made_by = {"python": sys.version.split()[0], "steps": [list(step) for step in ENVIRONMENTS[tool].steps]}
     if tool == "mt3lite":
-        digest = hashlib.sha256()
-        paths = [ROOT / "setup.py", *(ROOT / "mt3lite").rglob("*")]
-        for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
-            digest.update(path.read_bytes())
-        made_by["sources"] = digest.hexdigest()
+        made_by["sources"] = sources_digest()
     return made_by
+
+
+def sources_digest() -> str:
+    """Return the SHA-256 of all files that mt3lite is installed from."""
+    digest = hashlib.sha256()
+    paths = [ROOT / "setup.py", *(ROOT / "mt3lite").rglob("*")]
+    for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def packages_folder(tool: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Runs in the environment of basic-pitch: transcribes WAV files to MIDI files; see peers.py for what it prints."""
+"""Runs in the environment of basic-pitch: transcribes WAV files to MIDI files; see peer_tools.py."""
 
 import contextlib
 import json
@@ -12,7 +12,8 @@ from basic_pitch.inference import Model, predict  # noqa: E402
 assert str(ICASSP_2022_MODEL_PATH).endswith(".onnx"), f"not the ONNX model: {ICASSP_2022_MODEL_PATH}"
 model = Model(ICASSP_2022_MODEL_PATH)
 print(json.dumps({"load_seconds": time.perf_counter() - started}), flush=True)
-for wav, midi in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    wav, midi = json.loads(line)
     before = time.perf_counter()
     with contextlib.redirect_stdout(sys.stderr):
         found = predict(wav, model)[1]

@@ -1,4 +1,4 @@
-"""Runs in the environment of mt3lite: transcribes WAV files to MIDI files; see peers.py for what it prints."""
+"""Runs in the environment of mt3lite: transcribes WAV files to MIDI files; see peer_tools.py."""
 
 import json
 import sys
@@ -9,9 +9,10 @@ from mt3lite import notes, transcriber  # noqa: E402
 from mt3lite.commands import compilation  # noqa: E402
 
 compilation.use_cache()
-loaded = transcriber.load(sys.argv[2])
+loaded = transcriber.load(sys.argv[1])
 print(json.dumps({"load_seconds": time.perf_counter() - started}), flush=True)
-for wav, midi in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    wav, midi = json.loads(line)
     before = time.perf_counter()
     found = loaded.transcribe(wav)
     seconds = time.perf_counter() - before

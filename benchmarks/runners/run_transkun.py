@@ -1,4 +1,4 @@
-"""Runs in the environment of transkun: transcribes WAV files to MIDI files; see peers.py for what it prints.
+"""Runs in the environment of transkun: transcribes WAV files to MIDI files; see peer_tools.py.
 
 The steps are those of the tool's own command, which loads its model for each file.
 """
@@ -24,7 +24,8 @@ model.load_state_dict(checkpoint.get("best_state_dict", checkpoint.get("state_di
 model.eval()
 torch.set_grad_enabled(False)
 print(json.dumps({"load_seconds": time.perf_counter() - started}), flush=True)
-for wav, midi in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    wav, midi = json.loads(line)
     before = time.perf_counter()
     rate, samples = readAudio(wav)
     if rate != model.fs:
