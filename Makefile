@@ -1,6 +1,7 @@
 # make demo   transcribe the example clip with the bundled model, into demo-output/
 # make test   run all tests
 # make lint   check style
+# make docs   build the documentation into site/; open site/index.html
 # make benchmark-set MIDI=FOLDER   the benchmark set into benchmark-set/, see data/benchmark/README.md
 # make peers                       score mt3lite and other tools on it (RECORDINGS: more dataset folders)
 #
@@ -13,8 +14,9 @@ BIN := $(VENV)/bin
 # Made again when setup.py changes: what is installed follows from it.
 STAMP := $(VENV)/.installed
 STAMP_ALL := $(VENV)/.installed-all
+STAMP_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test lint benchmark-set peers
+.PHONY: demo test lint docs benchmark-set peers
 demo: $(STAMP)
 	@echo "== Transcribing data/demo/clip.flac with the bundled model 'small'"
 	$(BIN)/mt3lite transcribe data/demo/clip.flac --output-dir demo-output --plot --overwrite --verbose
@@ -31,6 +33,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: $(STAMP_DOCS)
+	@echo "== Building the documentation into site/"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "== Open site/index.html"
+
 benchmark-set: $(STAMP)
 	$(BIN)/python benchmarks/make_set.py --midi $(MIDI) --jobs 2 benchmark-set
 
@@ -43,6 +50,10 @@ $(STAMP): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[train,data,synth,plot,dev]'
 	@sh .ci/system-libraries
+	@touch $@
+
+$(STAMP_DOCS): $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[docs]'
 	@touch $@
 
 $(STAMP_ALL): $(STAMP)

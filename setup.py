@@ -32,6 +32,7 @@ EXTRAS = {
     ],
     "synth": ["pyfluidsynth>=1.3.4"],  # and the system library libfluidsynth3, with a soundfont
     "plot": ["matplotlib>=3.8"],
+    "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],  # the documentation as a site
 }
 DEV = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
 
