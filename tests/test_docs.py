@@ -168,11 +168,16 @@ def test_the_guide_to_data_tells_of_every_dataset():
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch, compilation_cache):
+def kept_programs(monkeypatch, compilation_cache):
+    """Let `mt3lite.load` find what the command compiled, or each block would compile it again."""
+    keep = functools.partial(transcriber.load, program_folder=compilation.folder())
+    monkeypatch.setattr(transcriber, "load", keep)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, kept_programs):
     """Make the folder that the pages suppose: some recordings with their notes, and this repository's data."""
     monkeypatch.chdir(tmp_path)
-    keep = functools.partial(transcriber.load, program_folder=compilation.folder())  # or each block would compile
-    monkeypatch.setattr(transcriber, "load", keep)
     (tmp_path / "data").symlink_to(ROOT / "data")
     samples, rate = soundfile.read(ROOT / "data" / "demo" / "clip.flac", frames=4 * 16000)
     soundfile.write("song.mp3", samples, rate)
@@ -307,7 +312,7 @@ def test_scores_are_those_that_were_measured(site):
 # --- the rest ---
 
 
-def test_pictures_are_those_that_the_script_draws(tmp_path, compilation_cache):
+def test_pictures_are_those_that_the_script_draws(tmp_path, kept_programs):
     pytest.importorskip("matplotlib", reason="pip install 'mt3lite[plot]'", exc_type=ImportError)
     script = runpy.run_path(str(DOCS / "scripts" / "pictures.py"))
     script["main"](tmp_path)
