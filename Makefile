@@ -1,7 +1,7 @@
 # make demo   transcribe the example clip with the bundled model, into demo-output/
 # make test   run all tests
 # make lint   check style
-# make docs   build the documentation into site/; open site/index.html
+# make docs   build the documentation into site/; open site/index.html, or with search: python3 -m http.server --directory site
 # make benchmark-set MIDI=FOLDER   the benchmark set into benchmark-set/, see data/benchmark/README.md
 # make peers                       score mt3lite and other tools on it (RECORDINGS: more dataset folders)
 #
@@ -36,7 +36,7 @@ lint: $(STAMP)
 docs: $(STAMP_DOCS)
 	@echo "== Building the documentation into site/"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "== Open site/index.html"
+	@echo "== Open site/index.html; with search: python3 -m http.server --directory site"
 
 benchmark-set: $(STAMP)
 	$(BIN)/python benchmarks/make_set.py --midi $(MIDI) --jobs 2 benchmark-set

@@ -55,7 +55,7 @@ class Transcription:
 
     notes: np.ndarray  # of notes.NOTE_DTYPE, by onset
     duration_seconds: float  # of the recording
-    num_segments: int
+    num_segments: int  # that it was cut into
     silent_segments: int  # of those: digital silence, not shown to the network
     invalid_events: int  # tokens skipped because they made no sense where they stood
     dropped_events: int  # tokens skipped because they came after a time beyond their segment

@@ -54,14 +54,15 @@ def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.Argu
 
 
 def _command(parser: argparse.ArgumentParser) -> Iterator[str]:
-    formatter = argparse.HelpFormatter(parser.prog, width=90)
+    formatter = argparse.HelpFormatter(parser.prog, width=80)
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
     yield from (f"## {parser.prog}", "", _text(parser.description or ""), "")
     yield from ("```text", formatter.format_help().strip(), "```", "")
     for group in parser._action_groups:
         actions = [each for each in group._group_actions if not isinstance(each, argparse._HelpAction)]
         if actions:
-            yield from (f"| {group.title} | |", "|---|---|")
+            title = (group.title or "options").removeprefix("positional ")
+            yield from (f"| {title} | |", "|---|---|")
             yield from (f"| {_name(each)} | {_text(formatter._expand_help(each))} |" for each in actions)
             yield ""
 

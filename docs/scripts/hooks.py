@@ -25,11 +25,19 @@ FROM_ELSEWHERE = {
     "data/demo/picture.png": "pictures/demo.png",
     "CHANGELOG.md": "changelog.md",
 }
-# Files that are no page of their own: where links to them lead.
+# Files that are no page of their own, and where links to them lead.
 LINKS = {"README.md": "index.md", "benchmarks/results/scores.md": "comparison.md"}
 
-LINK = re.compile(r"\]\((?![a-z]+:|#|<)([^)\s#]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(!?\[[^\]\n]*(?:\n[^\]\n]+)?\])\((?![a-z]+:|#|<)([^)\s#]+)(#[^)\s]*)?\)")
 MARK = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
+
+
+def on_config(config):
+    """Put pages of docs/ that the navigation does not name at its end, so that a new page is found at once."""
+    named = str(config.nav)
+    more = [path.name for path in sorted(Path(config.docs_dir).glob("*.md")) if f"'{path.name}'" not in named]
+    config.nav += [{"More": more}] if more else []
+    return config
 
 
 def on_files(files, config):
@@ -44,8 +52,14 @@ def on_page_markdown(markdown, page, config, files):
     source = Path(page.file.abs_src_path).resolve()
 
     def lead(match: re.Match) -> str:
-        path, anchor = match[1], match[2] or ""
-        return f"]({_on_site(source, path, page.file.src_uri, Path(config.docs_dir))}{anchor})"
+        words, path, anchor = match[1], match[2], match[3] or ""
+        target = (source.parent / path).resolve()
+        place = _place(target, Path(config.docs_dir))
+        if place is not None:
+            return f"{words}({posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
+        if target.is_relative_to(ROOT) and target.exists():
+            return f"{words[1:-1]} (`{target.relative_to(ROOT).as_posix()}`)"  # a file that the site does not have
+        return match[0]  # mkdocs warns of it, which ends a strict build
 
     def fill(match: re.Match) -> str:
         if match[1] not in generated.PARTS:
@@ -55,17 +69,9 @@ def on_page_markdown(markdown, page, config, files):
     return MARK.sub(fill, LINK.sub(lead, markdown))
 
 
-def _on_site(source: Path, link: str, page: str, docs: Path) -> str:
-    """Return where a link of the file `source`, to another file, leads from its page; as it is where it leads nowhere.
-
-    mkdocs then warns of it, which ends a strict build.
-    """
-    target = (source.parent / link).resolve()
-    places = {**FROM_ELSEWHERE, **LINKS}
+def _place(target: Path, docs: Path) -> str | None:
+    """Return where on the site a file is, or None."""
     if target.is_relative_to(docs):
-        place = target.relative_to(docs).as_posix()
-    elif target.is_relative_to(ROOT) and target.relative_to(ROOT).as_posix() in places:
-        place = places[target.relative_to(ROOT).as_posix()]
-    else:
-        return link
-    return posixpath.relpath(place, posixpath.dirname(page) or ".")
+        return target.relative_to(docs).as_posix()
+    places = {**FROM_ELSEWHERE, **LINKS}
+    return places.get(target.relative_to(ROOT).as_posix()) if target.is_relative_to(ROOT) else None
