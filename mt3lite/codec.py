@@ -17,6 +17,7 @@ The design is that of MT3 (Gardner et al. 2022, "MT3: Multi-Task Multitrack Musi
 code does something else than this text says, ``CodecConfig.compatibility`` chooses.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -299,7 +300,7 @@ class SegmentDecoder:
         self._current_velocity = ONSET_ONLY_VELOCITY
         self._current_program = 0
 
-    def decode(self, token_ids: np.ndarray, *, start_step: int, end_step: int | None) -> None:
+    def decode(self, token_ids: np.ndarray | Sequence[int], *, start_step: int, end_step: int | None) -> None:
         """Take in one segment, which must not start before the last one did.
 
         Args:
@@ -310,7 +311,8 @@ class SegmentDecoder:
         self._in_tie_section = self._config.events == "notes_with_ties"
         self._tied.clear()
         self._end_step = end_step or 0
-        ids = np.asarray(token_ids).tolist()
+        # Integers beyond int64 stay what they are: as an array of numbers they would become floats.
+        ids = token_ids.tolist() if isinstance(token_ids, np.ndarray) else [int(each) for each in token_ids]
         if EOS in ids:
             ids = ids[: ids.index(EOS)]
         step = start_step

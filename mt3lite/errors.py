@@ -1,4 +1,7 @@
-"""The one exception that means: what the user gave is wrong."""
+"""The one exception that means: what the user gave is wrong; and what others say, short enough for a line."""
+
+LONGEST_REASON = 300  # characters
+LONGEST_VALUE = 80
 
 
 class InputError(ValueError):
@@ -6,3 +9,26 @@ class InputError(ValueError):
 
     The command line prints the message and exits with code 1; library callers may catch it as a ``ValueError``.
     """
+
+
+def reason(error: BaseException | str) -> str:
+    r"""Return what an error of another library says, as one line that is not too long; its kind where it says nothing.
+
+    >>> reason(ValueError("bad byte\n  at 3")), reason(KeyError())
+    ('bad byte at 3', 'KeyError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+def shown(value: object) -> str:
+    """Return a value from a user's file as code would write it, cut short where it is long.
+
+    >>> shown("ab"), len(shown("a" * 1000))
+    ("'ab'", 83)
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python cares to print
+        return f"a number of {value.bit_length()} bits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

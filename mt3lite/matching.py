@@ -159,12 +159,14 @@ def count_cells(reference: np.ndarray, estimate: np.ndarray) -> tuple[int, int, 
     The rolls have 62.5 frames per second. The reference is on where its velocity is above 30, as in Cerberus (Manilow
     et al. 2020), the estimate where it is above 0; notes are lengthened first (see ``lengthen``).
     """
-    reference, estimate = lengthen(reference), lengthen(estimate)
-    last_offset = max(side["offset"].max(initial=0.0) for side in (reference, estimate))
-    num_frames = int(last_offset * FRAMES_PER_SECOND)
-    played = _piano_roll(reference, num_frames) > FRAME_VELOCITY_THRESHOLD
-    transcribed = _piano_roll(estimate, num_frames) > 0
-    return tuple(int(np.count_nonzero(cells)) for cells in (played & transcribed, transcribed, played))
+    spans = [_frame_span(lengthen(side)) for side in (reference, estimate)]
+    # Between two neighbouring starts or ends nothing changes, so the cells there are counted and not drawn: a note at
+    # the end of a week would need a roll of gigabytes.
+    places, inverse = np.unique(np.concatenate([each for span in spans for each in span]), return_inverse=True)
+    widths = np.diff(places, append=places[-1:])
+    played, transcribed = _levels([reference, estimate], inverse, len(places))
+    played, transcribed = played > FRAME_VELOCITY_THRESHOLD, transcribed > 0
+    return tuple(int(widths[cells].sum()) for cells in (played & transcribed, transcribed, played))
 
 
 def lengthen(note_array: np.ndarray) -> np.ndarray:
@@ -175,18 +177,31 @@ def lengthen(note_array: np.ndarray) -> np.ndarray:
     return longer
 
 
-def _piano_roll(note_array: np.ndarray, num_frames: int) -> np.ndarray:
-    """Return the sum of the sounding notes' velocities, int32 [128, num_frames + 1].
+def _frame_span(note_array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first frame of each note and that after its last, int64 [n], each pitch in a range of its own.
 
-    Times are cut, not rounded, to frames, as in pretty_midi's ``get_piano_roll``. The last frame is always silent.
+    Times are cut, not rounded, to frames, as in pretty_midi's ``get_piano_roll``.
     """
+    pitch_start = note_array["pitch"].astype(np.int64) << 32
     first, end = (
         np.maximum(note_array[field] * FRAMES_PER_SECOND, 0).astype(np.int64) for field in ("onset", "offset")
     )
-    roll = np.zeros((_NUM_PITCHES, num_frames + 1), np.int32)
-    np.add.at(roll, (note_array["pitch"], first), note_array["velocity"])
-    np.add.at(roll, (note_array["pitch"], end), -note_array["velocity"])
-    return np.cumsum(roll, axis=1, out=roll)
+    return pitch_start + first, pitch_start + end
+
+
+def _levels(sides: list[np.ndarray], inverse: np.ndarray, num_places: int) -> list[np.ndarray]:
+    """Return the sum of the sounding notes' velocities from each place to the next, int64 [num_places], of each side.
+
+    `inverse` has the places of the first side's starts, its ends, the second's starts, its ends.
+    """
+    levels, read = [], 0
+    for side in sides:
+        change = np.zeros(num_places, np.int64)
+        for sign in (1, -1):
+            np.add.at(change, inverse[read : read + len(side)], sign * side["velocity"].astype(np.int64))
+            read += len(side)
+        levels.append(np.cumsum(change))
+    return levels
 
 
 def _blocks(note_keys: np.ndarray) -> dict[int, np.ndarray]:

@@ -1,15 +1,15 @@
 """Any file of notes -> a notes array: MIDI, NoteSequence (binary or JSON), and the CSV and JSON that we write."""
 
 import csv
-import json
+import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from mt3lite import notes
-from mt3lite.errors import InputError
+from mt3lite import notes, reading
+from mt3lite.errors import InputError, reason, shown
 
 _NEEDED_COLUMNS = ("onset_seconds", "offset_seconds", "pitch")
 _DEFAULTS = {"velocity": "64", "program": "0", "is_drum": "false"}  # of columns that may be missing
@@ -38,12 +38,11 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 def _read_csv(path: Path) -> np.ndarray:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            rows = list(reader)
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV: {error}") from error
+        reader = csv.DictReader(io.StringIO(reading.read_text(path), newline=""), strict=True)
+        rows = list(reader)
+        columns = reader.fieldnames or []
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read as CSV: {reason(error)}") from error
     missing = [name for name in _NEEDED_COLUMNS if name not in columns]
     if missing:
         raise InputError(f"{path}: the first line lacks {', '.join(missing)}; a line of column names is wanted")
@@ -51,9 +50,10 @@ def _read_csv(path: Path) -> np.ndarray:
 
 
 def _read_json(path: Path) -> np.ndarray:
+    text = reading.read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = reading.parse_json(text)
+    except InputError as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from error
     listed = content.get("notes") if isinstance(content, dict) else None
     if listed is not None and not (isinstance(listed, list) and all(isinstance(each, dict) for each in listed)):
@@ -67,22 +67,27 @@ def _read_json(path: Path) -> np.ndarray:
 
     try:
         return _from_sequence(path, json_format.ParseDict(content, note_seq.NoteSequence()))
-    except json_format.ParseError as error:
-        raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence: {error}") from error
+    except (json_format.ParseError, RecursionError) as error:
+        raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence: {reason(error)}") from error
 
 
 def _read_proto(path: Path) -> np.ndarray:
     import note_seq
     from google.protobuf.message import DecodeError
 
+    content = reading.read_bytes(path, reading.MOST_TEXT_BYTES)
     try:
-        return _from_sequence(path, note_seq.NoteSequence.FromString(path.read_bytes()))
-    except (DecodeError, OSError) as error:
-        raise InputError(f"{path}: not a serialised NoteSequence: {error}") from error
+        return _from_sequence(path, note_seq.NoteSequence.FromString(content))
+    except DecodeError as error:
+        raise InputError(f"{path}: not a serialised NoteSequence: {reason(error)}") from error
 
 
 def _from_sequence(path: Path, sequence) -> np.ndarray:
-    return _checked(path, notes.from_note_sequence(sequence))
+    try:
+        read_notes = notes.from_note_sequence(sequence)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return _checked(path, read_notes)
 
 
 def _from_objects(path: Path, objects: Iterable[dict]) -> np.ndarray:
@@ -92,18 +97,18 @@ def _from_objects(path: Path, objects: Iterable[dict]) -> np.ndarray:
         try:
             rows.append(_row({**_DEFAULTS, **{key: str(value) for key, value in values.items()}}))
         except (KeyError, ValueError) as error:
-            wrong = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            wrong = f"it lacks {error}" if isinstance(error, KeyError) else reason(error)
             raise InputError(f"{path}: note {number}: {wrong}") from error
     try:
         return _checked(path, notes.from_rows(rows))
     except OverflowError as error:
-        raise InputError(f"{path}: a number is far beyond those of MIDI: {error}") from error
+        raise InputError(f"{path}: a number is far beyond those of MIDI: {reason(error)}") from error
 
 
 def _row(values: dict[str, str]) -> tuple:
     is_drum = values["is_drum"].strip().lower()
     if is_drum not in _TRUTHS:
-        raise ValueError(f"is_drum is {values['is_drum']!r}; wanted true or false")
+        raise ValueError(f"is_drum is {shown(values['is_drum'])}; wanted true or false")
     seconds = (float(values[name]) for name in ("onset_seconds", "offset_seconds"))
     whole = (int(values[name]) for name in ("pitch", "velocity", "program"))
     return (*seconds, *whole, _TRUTHS[is_drum])

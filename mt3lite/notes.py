@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mt3lite import files, instruments, midi_tracks, midi_writing
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, reason
 
 if TYPE_CHECKING:
     import note_seq
@@ -26,6 +26,9 @@ NOTE_DTYPE = np.dtype(
         ("is_drum", "?"),
     ]
 )
+
+# Ticks of the MIDI files that we write are 1/440 s, and the longest time between two events of one is 2^28 ticks.
+LATEST_SECONDS = 600_000
 
 
 def empty() -> np.ndarray:
@@ -49,11 +52,13 @@ def sort(notes: np.ndarray) -> np.ndarray:
 
 
 def validate(notes: np.ndarray) -> None:
-    """Raise ``InputError``, naming the first bad note, unless every note lasts, at finite times, with values of MIDI.
+    """Raise ``InputError``, naming the first bad note, unless every note lasts, at possible times, with values of MIDI.
 
-    A negative onset is allowed: it is what ``crop`` gives a note that sounds on from before.
+    Times end at `LATEST_SECONDS`. A negative onset is allowed: it is what ``crop`` gives a note that sounds on from
+    before.
     """
-    good = np.isfinite(notes["offset"]) & (notes["onset"] < notes["offset"]) & (notes["onset"] > -np.inf)
+    good = (notes["offset"] <= LATEST_SECONDS) & (notes["onset"] < notes["offset"])
+    good &= notes["onset"] >= -LATEST_SECONDS
     good &= (notes["velocity"] > 0) & (notes["velocity"] < 128)
     # As unsigned numbers the negative ones are the largest: one comparison in place of two.
     good &= (notes["pitch"].view(np.uint32) < 128) & (notes["program"].view(np.uint32) < 128)
@@ -66,6 +71,8 @@ def validate(notes: np.ndarray) -> None:
         raise InputError(f"{where} has a time that is not finite")
     if note["onset"] >= note["offset"]:
         raise InputError(f"{where} does not end after its start")
+    if max(abs(note["onset"]), note["offset"]) > LATEST_SECONDS:
+        raise InputError(f"{where} is at a time beyond {LATEST_SECONDS} s, which is a week")
     for field, lowest in (("velocity", 1), ("pitch", 0), ("program", 0)):
         if not lowest <= note[field] <= 127:
             raise InputError(f"{where}: {field} {note[field]} is not within {lowest}..127")
@@ -107,11 +114,16 @@ def from_note_sequence(note_sequence: "note_seq.NoteSequence", *, sustain: bool 
 
     With ``sustain`` a note is first held until its instrument's pedal (control change 64 >= 64) is released or its
     pitch is struck again, as ``note_seq.apply_sustain_control_changes`` does; drums are not.
+
+    Raises ``InputError`` for a pedal in a quantised NoteSequence.
     """
     if sustain and note_sequence.control_changes:
         import note_seq
 
-        note_sequence = note_seq.apply_sustain_control_changes(note_sequence)
+        try:
+            note_sequence = note_seq.apply_sustain_control_changes(note_sequence)
+        except note_seq.sequences_lib.QuantizationStatusError as error:
+            raise InputError("the times of this NoteSequence are quantised; seconds are wanted") from error
     return from_rows(
         (note.start_time, note.end_time, note.pitch, note.velocity, note.program, note.is_drum)
         for note in note_sequence.notes
@@ -154,27 +166,28 @@ def read_midi(path: str | os.PathLike, *, sustain: bool = True) -> np.ndarray:
 
     Raises ``InputError`` if the file is missing or is not a MIDI file, or holds a note that ``validate`` refuses.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise InputError(f"{path}: {'is a folder, not a MIDI file' if os.path.isdir(path) else 'no such file'}")
-    import note_seq
-
-    try:
-        rewritten = midi_tracks.standalone(path)
-        if rewritten is None:
-            note_sequence = note_seq.midi_file_to_note_sequence(path)
-        else:
-            note_sequence = note_seq.midi_to_note_sequence(rewritten)
-    except note_seq.MIDIConversionError as error:
-        raise InputError(f"{path}: not a readable MIDI file ({error})") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    notes = from_note_sequence(note_sequence, sustain=sustain)
+    notes = from_note_sequence(read_note_sequence(path, midi_tracks.standalone(path)), sustain=sustain)
     try:
         validate(notes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return sort(notes)
+
+
+def read_note_sequence(path: str | os.PathLike, content: bytes) -> "note_seq.NoteSequence":
+    """Return what note-seq makes of a MIDI file's content, as `midi_tracks` gives it; `path` is for the message.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    import note_seq
+
+    try:
+        return note_seq.midi_to_note_sequence(content)
+    except note_seq.MIDIConversionError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # note-seq takes Ctrl-C for a fault of the file
+            raise KeyboardInterrupt from error
+        raise InputError(f"{path}: not a readable MIDI file ({reason(error)})") from error
 
 
 def write_midi(notes: np.ndarray, path: str | os.PathLike) -> None:

@@ -438,3 +438,9 @@ def test_decoded_notes_do_not_overlap(ids, end_step):
     same = (by_key["pitch"][1:] == by_key["pitch"][:-1]) & (by_key["program"][1:] == by_key["program"][:-1])
     # A note struck again within its only step still lasts that step.
     assert (by_key["offset"][:-1] <= by_key["onset"][1:] + 0.0101)[same].all()
+
+
+def test_integers_beyond_those_of_a_machine_are_counted():
+    decoder = SegmentDecoder(VOCABULARY, NO_TIES)
+    decoder.decode([2**63, VOCABULARY.token_id("pitch", 60), -(2**70)], start_step=0, end_step=10)
+    assert decoder.finish()["pitch"].tolist() == [60] and decoder.invalid_events == 2

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mt3lite"
 
 # Lowest first. A module may import those of lower floors, and those before it on its own floor.
 FLOORS = (
-    ("errors", "files", "instruments", "vocabulary", "stopwatch"),
+    ("errors", "files", "reading", "instruments", "vocabulary", "stopwatch"),
     (
         "midi_tracks",
         "midi_writing",

@@ -139,6 +139,12 @@ def test_quiet_notes_add_up_in_a_cell():
     assert matching.count_cells(reference, notes.empty()) == (0, 0, 62)
 
 
+def test_cells_of_a_week_take_no_more_memory_than_those_of_a_second():
+    late = notes.from_rows([(599_999.0, 600_000.0, 60, 90, 0, False)])
+    early = notes.from_rows([(0.0, 599_999.5, 60, 90, 0, False)])
+    assert matching.count_cells(late, early) == (31, 37_499_968, 63)
+
+
 def test_lengthen():
     short = notes.from_rows([(1.0, 1.01, 60, 90, 0, False), (1.0, 2.0, 60, 90, 0, False), (1.0, 2.0, 38, 90, 0, True)])
     assert matching.lengthen(short)["offset"].tolist() == [1.05, 2.0, 1.05]

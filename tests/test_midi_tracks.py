@@ -4,6 +4,7 @@ import mido
 import pytest
 
 from mt3lite import midi_tracks, notes
+from mt3lite.errors import InputError
 
 TICKS = 480  # a quarter note; half a second at the tempo that a file has which states none
 
@@ -59,7 +60,7 @@ def test_a_program_counts_for_its_channel_in_every_track(tmp_path):
 
 def test_tracks_with_programs_of_their_own_keep_them(tmp_path):
     path = write(tmp_path / "a.mid", program(33) + note(40, 0, 480), program(40) + note(70, 0, 480))
-    assert midi_tracks.standalone(path) is None
+    assert midi_tracks.standalone(path) == path.read_bytes()
     assert read(path) == [(0.0, 0.5, 40, 33), (0.0, 0.5, 70, 40)]
 
 
@@ -88,13 +89,44 @@ def test_the_time_between_events_stays(tmp_path):
     assert borrowing == plain
 
 
-def test_what_is_no_midi_is_left_to_the_reader(tmp_path):
-    for content in (
-        b"",
-        b"MThd",
-        b"not MIDI at all",
-        b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x01\xe0MTrk\x00\x00\x00\x09\x00",
-    ):
-        path = tmp_path / "bad.mid"
-        path.write_bytes(content)
-        assert midi_tracks.standalone(path) is None
+HEADER = b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x01\xe0"
+
+
+def chunk(*events: bytes) -> bytes:
+    content = b"".join(events) + b"\x00\xff\x2f\x00"
+    return b"MTrk" + len(content).to_bytes(4, "big") + content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is cut short"),
+        (b"MThd", "it is cut short"),
+        (b"not MIDI at all", "MThd not found"),
+        (HEADER + b"MTrk\x00\x00\x00\x09\x00", "it is cut short"),
+        (b"MThd\xff\xff\xff\xff" + HEADER[8:], "it is cut short"),  # mido would ask for 4 GB
+        (HEADER + chunk(b"\x00\xff\x59\x02\x00\x02"), "Could not decode key"),
+        (HEADER + chunk(b"\xff\xff\xff\x7f\x90\x3c\x40"), "last tick is 268435455, so it is damaged"),
+        (HEADER[:10] + b"\x04\x01" + HEADER[12:] + chunk() * 1025, "1025 tracks; 1024 are most"),
+    ],
+)
+def test_what_is_no_midi_is_refused(tmp_path, content, message):
+    path = tmp_path / "bad.mid"
+    path.write_bytes(content)
+    for read_midi in (midi_tracks.standalone, midi_tracks.read):
+        with pytest.raises(InputError, match=rf"bad\.mid: not a readable MIDI file \(.*{message}"):
+            read_midi(path)
+
+
+def test_tracks_that_borrow_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(midi_tracks, "MOST_BORROWED", 100)
+    path = write(tmp_path / "a.mid", *[program(number) for number in range(20)], *[note(60, 0, 10)] * 6)
+    with pytest.raises(InputError, match="share more than 100 events"):
+        midi_tracks.standalone(path)
+
+
+def test_messages_of_the_moment_are_left_out_where_tracks_are_written_anew(tmp_path):
+    path = tmp_path / "a.mid"
+    tempo_later = chunk(b"\x00\xff\x51\x03\x0f\x42\x40", b"\x00\x90\x3c\x40", b"\x83\x60\xf8", b"\x00\x80\x3c\x00")
+    path.write_bytes(HEADER[:10] + b"\x00\x02" + HEADER[12:] + chunk() + tempo_later)
+    assert read(path) == [(0.0, pytest.approx(1.0), 60, 0)]

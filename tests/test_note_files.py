@@ -74,13 +74,18 @@ def test_csv_of_others(tmp_path):
         ("a.csv", "onset_seconds,offset_seconds,pitch\n0,nan,60\n", "not finite"),
         ("a.csv", "onset_seconds,offset_seconds,pitch\n0,1,99999999999\n", "beyond those of MIDI"),
         ("a.csv", "onset_seconds,offset_seconds,pitch,is_drum\n0,1,60,maybe\n", "is_drum is 'maybe'"),
-        ("a.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
+        ("a.csv", b"\xff\xfe\x00", "is not text in UTF-8"),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.json", "[1]", "neither notes as mt3lite writes them nor a NoteSequence"),
         ("a.json", '{"notes": [1]}', "must be a list of objects"),
         ("a.json", '{"notes": [{"onset_seconds": 0, "offset_seconds": 1}]}', "note 1: it lacks 'pitch'"),
         ("a.json", '{"tune": 1}', "nor a NoteSequence: .*tune"),
         ("a.json", '{"notes": [{"pitch": 60}]}', "velocity 0|does not end"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"notes": ' + "9" * 5000 + "}", "cannot be read as JSON"),
+        ("a.json", '{"notes": [{"pitch": 60, "tune": 1}]}', "nor a NoteSequence: [^\n]*tune[^\n]*$"),
+        ("a.csv", f"onset_seconds,offset_seconds,pitch\n{'x' * 5000},1,60\n", "note 1: .{,330}$"),
+        ("a.csv", "onset_seconds,offset_seconds,pitch\n0,1e300,60\n", "at a time beyond 600000 s"),
         ("a.pb", b"\xff\xff\xff", "not a serialised NoteSequence"),
         ("a.mid", b"no", "not a readable MIDI file"),
         ("a.txt", "", r"end with \.mid, \.midi, \.pb"),
@@ -91,6 +96,15 @@ def test_bad_files_are_refused_by_name(tmp_path, name, content, message):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=f"{name}: .*(?:{message})"):
         note_files.read(path)
+
+
+def test_a_pedal_in_a_quantised_sequence_is_refused(tmp_path):
+    sequence = note_seq.NoteSequence()
+    sequence.quantization_info.steps_per_quarter = 4
+    sequence.control_changes.add(control_number=64, control_value=127)
+    (tmp_path / "a.pb").write_bytes(sequence.SerializeToString())
+    with pytest.raises(InputError, match=r"a\.pb: .*quantised"):
+        note_files.read(tmp_path / "a.pb")
 
 
 def test_what_is_not_there(tmp_path):

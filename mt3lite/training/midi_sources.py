@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import notes
+from mt3lite import midi_tracks, notes
 from mt3lite.errors import InputError
 from mt3lite.training import arranging, datasets
 
@@ -57,11 +57,12 @@ def read_parts(path: str | Path) -> list[np.ndarray]:
     import note_seq
 
     try:
+        content = midi_tracks.read(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tempo changes outside of the first track: it reads them all the same
-            sequence = note_seq.midi_file_to_note_sequence(str(path))
-    except (OSError, note_seq.MIDIConversionError) as error:
-        raise InputError(f"{path}: cannot be read as MIDI: {error}") from error
+            sequence = notes.read_note_sequence(path, content)
+    except InputError as error:
+        raise InputError(f"{path}: cannot be read as MIDI: {str(error).removeprefix(f'{path}: ')}") from error
     sequence = note_seq.apply_sustain_control_changes(sequence)
     instruments = np.array([note.instrument for note in sequence.notes], np.int64)
     all_notes = notes.from_note_sequence(sequence, sustain=False)
