@@ -205,6 +205,7 @@ def needed(page: str) -> None:
         "--listen": "fluidsynth",
         "--sonify": "fluidsynth",
         "loader": "grain",
+        "--to-t5x": "orbax.checkpoint",
     }
     for sign, library in wanted.items():
         if sign in text:
@@ -293,6 +294,18 @@ def test_the_architecture_page_names_every_module(site):
         if path.stem != "__init__":
             module = ".".join(path.relative_to(ROOT / "mt3lite").with_suffix("").parts)
             assert f"<code>{module}</code>" in page, module
+
+
+def test_the_reference_has_every_public_name(site):
+    page = words_of(site / "api.html")
+    for name in mt3lite.__all__:
+        assert name == "__version__" or f'id="mt3lite.{name}"' in page, name
+    assert "of those: digital silence, not shown to the network" in page  # a field's comment
+
+
+def test_links_of_the_readme_lead_somewhere():
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert targets and [target for target in targets if not (ROOT / target).exists()] == []
 
 
 def test_every_model_card_is_shown(site):
