@@ -17,14 +17,16 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
 import generated  # noqa: E402  (beside this file)
 
-# Files outside of docs/ that are shown on the site, by their place there.
+# Files outside of docs/ that are shown on the site, by their place there; those that exist.
 FROM_ELSEWHERE = {
     "data/models/small/README.md": "models/small.md",
     "data/models/small/log.md": "models/small-log.md",
     "data/benchmark/README.md": "benchmark-set.md",
     "data/demo/picture.png": "pictures/demo.png",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
 }
+FROM_ELSEWHERE = {source: place for source, place in FROM_ELSEWHERE.items() if (ROOT / source).exists()}
 # Files that are no page of their own, and where links to them lead.
 LINKS = {"README.md": "index.md", "benchmarks/results/scores.md": "comparison.md"}
 
@@ -33,9 +35,10 @@ MARK = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 
 
 def on_config(config):
-    """Put pages of docs/ that the navigation does not name at its end, so that a new page is found at once."""
-    named = str(config.nav)
-    more = [path.name for path in sorted(Path(config.docs_dir).glob("*.md")) if f"'{path.name}'" not in named]
+    """Put pages that the navigation does not name at its end, so that a new page is found at once."""
+    pages = [path.name for path in sorted(Path(config.docs_dir).glob("*.md"))]
+    pages += [place for place in FROM_ELSEWHERE.values() if place.endswith(".md")]
+    more = [page for page in pages if f"'{page}'" not in str(config.nav)]
     config.nav += [{"More": more}] if more else []
     return config
 
