@@ -71,13 +71,18 @@ def make(tool: str, folder: Path) -> Path:
     python = home / "bin" / "python"
     made_by = _made_by(tool)
     stamp = home / STAMP
-    if stamp.is_file() and json.loads(stamp.read_text()) == made_by:
+    before = json.loads(stamp.read_text()) if stamp.is_file() else {}
+    if before == made_by:
         return python
-    if home.exists():
-        shutil.rmtree(home)
-    print(f"making {home}", file=sys.stderr)
-    venv.create(home, with_pip=True)
-    for step in ENVIRONMENTS[tool].steps:
+    steps = ENVIRONMENTS[tool].steps
+    if before | {"sources": None} == made_by | {"sources": None}:
+        steps = (("--no-deps", "--force-reinstall", str(ROOT)),)  # what it needs is there
+    else:
+        print(f"making {home}", file=sys.stderr)
+        if home.exists():
+            shutil.rmtree(home)
+        venv.create(home, with_pip=True)
+    for step in steps:
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *step]
         if subprocess.run(command).returncode:
             raise SystemExit(f"{tool}: this step failed: {' '.join(command)}")
@@ -92,15 +97,15 @@ def _made_by(tool: str) -> dict:
     """What an environment follows from: its steps and, for mt3lite, the package's files."""
     made_by = {"python": sys.version.split()[0], "steps": [list(step) for step in ENVIRONMENTS[tool].steps]}
     if tool == "mt3lite":
+        made_by["setup"] = hashlib.sha256((ROOT / "setup.py").read_bytes()).hexdigest()
         made_by["sources"] = sources_digest()
     return made_by
 
 
 def sources_digest() -> str:
-    """Return the SHA-256 of all files that mt3lite is installed from."""
+    """Return the SHA-256 of the package's files."""
     digest = hashlib.sha256()
-    paths = [ROOT / "setup.py", *(ROOT / "mt3lite").rglob("*")]
-    for path in sorted(path for path in paths if path.is_file() and path.suffix != ".pyc"):
+    for path in sorted(path for path in (ROOT / "mt3lite").rglob("*") if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import environments
 import peer_tools
@@ -16,7 +18,8 @@ from mt3lite.errors import InputError
 
 CLIP = Path(__file__).resolve().parent.parent / "data" / "demo" / "clip.flac"
 SAMPLE_RATE = 16000
-WHOLE_ROUNDS, WARM_ROUNDS = 3, 3
+ROUNDS = 2
+TURN_SECONDS = 4.0  # a quick tool runs several times in its turn
 HEADS = {  # of the table
     "version": "version",
     "whole_process_first_seconds": "whole process, first time, s",
@@ -38,11 +41,16 @@ def measure(names: list[str], workdir: Path, model: str) -> dict[str, dict]:
     audio.write_wav(clip, samples, SAMPLE_RATE)
     duration_seconds = len(samples) / SAMPLE_RATE
     with tempfile.TemporaryDirectory() as folder:
-        whole = {tool: [] for tool in names}
-        for number in range(WHOLE_ROUNDS):
+        whole = _in_turns(names, lambda tool: _whole_process(tool, clip, workdir, model, Path(folder)))
+        with contextlib.ExitStack() as stack:
+            running = {
+                tool: stack.enter_context(peer_tools.Running(tool, workdir, model, peer_tools.python(tool, workdir)))
+                for tool in names
+            }
+            midi = Path(folder) / "warm.mid"
             for tool in names:
-                whole[tool].append(_whole_process(tool, clip, workdir, model, Path(folder), number))
-        warm = _warm(names, clip, workdir, model, Path(folder))
+                running[tool].transcribe(clip, midi)  # warms up
+            warm = _in_turns(names, lambda tool: running[tool].transcribe(clip, midi)["seconds"])
     return {
         tool: {
             "version": environments.version(tool, workdir / "venvs"),
@@ -57,27 +65,23 @@ def measure(names: list[str], workdir: Path, model: str) -> dict[str, dict]:
     }
 
 
-def _warm(names: list[str], clip: Path, workdir: Path, model: str, folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of a transcription by processes that have made one before."""
-    seconds = {tool: [] for tool in names}
-    with contextlib.ExitStack() as stack:
-        running = {
-            tool: stack.enter_context(peer_tools.Running(tool, workdir, model, peer_tools.python(tool, workdir)))
-            for tool in names
-        }
-        for number in range(WARM_ROUNDS + 1):
-            for tool in names:
-                seconds[tool].append(running[tool].transcribe(clip, folder / f"{tool}-{number}.mid")["seconds"])
-    return {tool: each[1:] for tool, each in seconds.items()}
+def _in_turns(names: list[str], run: Callable[[str], Any]) -> dict[str, list]:
+    """Return what `run` returned for each tool, in `ROUNDS` turns that last `TURN_SECONDS` or one run."""
+    told = {tool: [] for tool in names}
+    for _ in range(ROUNDS):
+        for tool in names:
+            started = time.perf_counter()
+            while time.perf_counter() - started < TURN_SECONDS:
+                told[tool].append(run(tool))
+    return told
 
 
-def _whole_process(tool: str, clip: Path, workdir: Path, model: str, folder: Path, number: int) -> tuple[float, float]:
+def _whole_process(tool: str, clip: Path, workdir: Path, model: str, folder: Path) -> tuple[float, float]:
     """Run a tool's own command on the clip; return its seconds and its peak memory in MB.
 
     Its cache is in the folder, and empty the first time: nothing is compiled yet.
     """
-    out = folder / f"{tool}-whole-{number}"
-    out.mkdir()
+    out = Path(tempfile.mkdtemp(dir=folder))
     target = str(out / "clip.mid")
     arguments = {
         "mt3lite": ["transcribe", str(clip), "-o", target, "--model", peer_tools.model_argument(model), "--quiet"],

@@ -12,10 +12,10 @@ from mt3lite.config import Config
 RATE = 1e-3
 
 
-def t5x_step(settings: Config, batch: dict[str, np.ndarray]) -> Callable[[], None]:
+def t5x_step(settings: Config, batch: dict[str, np.ndarray]) -> Callable[[], object]:
     """Return a step with Adafactor over "samples" float32 [B, num_samples] and "tokens" int32 [B, T].
 
-    The spectrogram is computed before, as t5x's input pipeline does. Each call waits for the step to end.
+    The spectrogram is computed before, as t5x's input pipeline does. Each call returns what to wait for.
     """
     from t5x import adafactor, partitioning, trainer, utils
 
@@ -51,8 +51,8 @@ def t5x_step(settings: Config, batch: dict[str, np.ndarray]) -> Callable[[], Non
         num_microbatches=None,
     )
 
-    def step() -> None:
+    def step() -> object:
         launched.train(iter([features]), 1).result()
-        jax.block_until_ready(launched.train_state.params)
+        return launched.train_state.params
 
     return step

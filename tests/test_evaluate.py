@@ -5,6 +5,7 @@ import json
 import re
 
 import jax
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -187,6 +188,31 @@ def test_nothing_on_both_sides_is_undefined(run, tmp_path):
     assert line_of(out, "Onset  ") == ["-", "-", "-"]
     assert json.loads((tmp_path / "s.json").read_text())["pieces"][0]["scores"]["Onset F1"] is None
     assert "no notes" in (tmp_path / "s.html").read_text()
+
+
+def test_midi_whose_tracks_lean_on_each_other(run, tmp_path):
+    """Tempo, program and pedal stand in a track of their own, and two hands share a channel."""
+    midi = mido.MidiFile(type=1, ticks_per_beat=480)
+    conductor, right, left = mido.MidiTrack(), mido.MidiTrack(), mido.MidiTrack()
+    conductor.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(60)))  # a beat takes a second
+    conductor.append(mido.Message("program_change", program=33))
+    conductor.append(mido.Message("control_change", control=64, value=127))
+    conductor.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(120), time=960))  # half of one
+    conductor.append(mido.Message("control_change", control=64, value=0))
+    for track, pitch in ((right, 52), (left, 40)):
+        for waits, offset in ((0, 0), (960, 2)):  # a beat long at 0 s, and from beat 3, which is 2.5 s
+            track.append(mido.Message("note_on", note=pitch + offset, velocity=80, time=waits))
+            track.append(mido.Message("note_on", note=pitch + offset, velocity=0, time=480))
+    midi.tracks += [conductor, right, left]
+    midi.save(tmp_path / "played.mid")
+    rows = [(0, 2, 52, 33), (2.5, 3, 54, 33), (0, 2, 40, 33), (2.5, 3, 42, 0)]  # the last is given to a piano
+    lines = ["onset_seconds,offset_seconds,pitch,program", *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "found.csv").write_text("\n".join(lines))
+    code, out, err = run(tmp_path / "played.mid", tmp_path / "found.csv")
+    assert (code, err) == (0, "")
+    assert line_of(out, "Onset  ") == line_of(out, "Onset + offset  ") == ["1.000"] * 3
+    assert line_of(out, "Frame  ") == ["1.000"] * 3
+    assert line_of(out, "Onset + offset + program (midi_class)") == ["0.750"] * 3
 
 
 def test_an_estimate_beyond_the_reference_is_extra():

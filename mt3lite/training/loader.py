@@ -21,12 +21,12 @@ from absl import flags
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets, examples
+from mt3lite.training.settings import TARGET_LENGTHS
 
 POOL_BATCHES = 8
 _CHUNK = POOL_BATCHES  # examples that a worker process hands over at a time; divides every pool
 POOLS_AHEAD = 2  # how many pools of examples are made ahead of need
 _ENDLESS = 2**62  # examples; about as far as Grain counts
-LENGTHS = (64, 128, 192, 256, 384, 512, 768, 1024)  # a target is padded to one of these: few programs to compile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make_pool(made: Sequence[dict[str, np.ndarray]], batch_size: int, rng: np.ra
 
 def _stack(made: Sequence[dict[str, np.ndarray]], dropped: int) -> Batch:
     longest = max(len(example["tokens"]) for example in made)
-    length = next((limit for limit in LENGTHS if limit >= longest), longest)
+    length = next((limit for limit in TARGET_LENGTHS if limit >= longest), longest)
     tokens = np.zeros((len(made), length), np.int32)
     for row, example in zip(tokens, made, strict=True):
         row[: len(example["tokens"])] = example["tokens"]

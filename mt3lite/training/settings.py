@@ -7,6 +7,7 @@ from mt3lite.errors import InputError
 OPTIMIZERS = ("adamw", "adafactor")
 SCHEDULES = ("cosine", "rsqrt", "constant")
 DTYPES = ("float32", "bfloat16")
+TARGET_LENGTHS = (64, 128, 192, 256, 384, 512, 768, 1024)  # a target is padded to one: few programs to compile
 # What may be changed when a run goes on: it does not change what is learnt.
 FREE = ("log_every", "checkpoint_minutes", "keep_checkpoints", "evaluate_every", "evaluate_tracks", "workers")
 # What an update does not depend on: the same compiled program serves whatever they are.
