@@ -1,7 +1,8 @@
 # make demo   transcribe the example clip with the bundled model, into demo-output/
 # make test   run all tests
-# make lint   check style
+# make lint   check style and types
 # make docs   build the documentation into site/; open site/index.html, or with search: python3 -m http.server --directory site
+# make wheel   build sdist and wheel into dist/, install the wheel into empty environments, and use it there offline
 # make benchmark-set MIDI=FOLDER   the benchmark set into benchmark-set/, see data/benchmark/README.md
 # make peers                       score mt3lite and other tools on it (RECORDINGS: more dataset folders)
 #
@@ -16,7 +17,7 @@ STAMP := $(VENV)/.installed
 STAMP_ALL := $(VENV)/.installed-all
 STAMP_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test lint docs benchmark-set peers
+.PHONY: demo test lint docs wheel benchmark-set peers
 demo: $(STAMP)
 	@echo "== Transcribing data/demo/clip.flac with the bundled model 'small'"
 	$(BIN)/mt3lite transcribe data/demo/clip.flac --output-dir demo-output --plot --overwrite --verbose
@@ -37,6 +38,9 @@ docs: $(STAMP_DOCS)
 	@echo "== Building the documentation into site/"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "== Open site/index.html; with search: python3 -m http.server --directory site"
+
+wheel: $(STAMP)
+	$(BIN)/python .ci/check_wheel.py $(PYTHONS)
 
 benchmark-set: $(STAMP)
 	$(BIN)/python benchmarks/make_set.py --midi $(MIDI) --jobs 2 benchmark-set

@@ -34,7 +34,7 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],  # the documentation as a site
 }
-DEV = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9"]
+DEV = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"]
 
 setup(
     name="mt3lite",
@@ -51,6 +51,8 @@ setup(
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
         "Topic :: Multimedia :: Sound/Audio :: Analysis",
         "Topic :: Multimedia :: Sound/Audio :: MIDI",
     ],
@@ -63,6 +65,7 @@ setup(
         "jax>=0.5",
         "flax>=0.10.2",
         "note-seq>=0.0.5",
+        "audioop-lts>=0.2.1; python_version >= '3.13'",  # for note-seq's pydub: it has left Python itself
         "mido>=1.3",  # these two come with note-seq anyway; we call them too
         "protobuf>=4.25",
         "soundfile>=0.12.1",

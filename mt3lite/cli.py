@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 import time
+import types
 
 import mt3lite
 from mt3lite.arguments import convert, data, evaluate, render, train, transcribe
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments.check(arguments)
     quiet.libraries()
     try:
-        code = importlib.import_module(f"mt3lite.commands.{_module(arguments)}").run(arguments)
+        code = _import(arguments).run(arguments)
         sys.stdout.flush()  # here, so that a reader who has gone is noticed here
         return code
     except InputError as error:
@@ -49,9 +50,19 @@ def main(argv: list[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
-def _module(arguments: argparse.Namespace) -> str:
-    """Return the module that runs a command; ``mt3lite data synthesize`` is run by ``data_synthesize``."""
-    return "_".join(filter(None, (arguments.command, getattr(arguments, "action", None))))
+def _import(arguments: argparse.Namespace) -> types.ModuleType:
+    """Return the module that runs a command; ``mt3lite data synthesize`` is run by ``data_synthesize``.
+
+    Raises:
+        InputError: it needs a library that is not installed.
+    """
+    words = [arguments.command, *filter(None, [getattr(arguments, "action", None)])]
+    try:
+        return importlib.import_module(f"mt3lite.commands.{'_'.join(words)}")
+    except ModuleNotFoundError as error:
+        extra = getattr(arguments, "extra", None)
+        package = f"'mt3lite[{extra}]'" if extra else "mt3lite"
+        raise InputError(f"{' '.join(words)} needs {error.name}, which is missing: pip install {package}") from error
 
 
 def make_parser() -> argparse.ArgumentParser:

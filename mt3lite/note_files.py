@@ -62,22 +62,20 @@ def _read_json(path: Path) -> np.ndarray:
         return _from_objects(path, listed)
     if not isinstance(content, dict):
         raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence")
-    import note_seq
     from google.protobuf import json_format
 
     try:
-        return _from_sequence(path, json_format.ParseDict(content, note_seq.NoteSequence()))
+        return _from_sequence(path, json_format.ParseDict(content, notes.import_note_seq().NoteSequence()))
     except (json_format.ParseError, RecursionError) as error:
         raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence: {reason(error)}") from error
 
 
 def _read_proto(path: Path) -> np.ndarray:
-    import note_seq
     from google.protobuf.message import DecodeError
 
     content = reading.read_bytes(path, reading.MOST_TEXT_BYTES)
     try:
-        return _from_sequence(path, note_seq.NoteSequence.FromString(content))
+        return _from_sequence(path, notes.import_note_seq().NoteSequence.FromString(content))
     except DecodeError as error:
         raise InputError(f"{path}: not a serialised NoteSequence: {reason(error)}") from error
 

@@ -5,6 +5,8 @@ are seconds. Functions return new arrays and leave their arguments alone.
 """
 
 import os
+import types
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -109,6 +111,17 @@ def trim_overlaps(notes: np.ndarray) -> np.ndarray:
     return result[result["onset"] < result["offset"]]
 
 
+def import_note_seq() -> types.ModuleType:
+    """Return the module ``note_seq``, which takes two seconds to import, without the warnings of what it imports.
+
+    Those are of pydub, on ffmpeg and on a module of Python that is about to go: neither is used here.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import note_seq
+    return note_seq
+
+
 def from_note_sequence(note_sequence: "note_seq.NoteSequence", *, sustain: bool = True) -> np.ndarray:
     """Return the notes of a NoteSequence in their order.
 
@@ -118,8 +131,7 @@ def from_note_sequence(note_sequence: "note_seq.NoteSequence", *, sustain: bool 
     Raises ``InputError`` for a pedal in a quantised NoteSequence.
     """
     if sustain and note_sequence.control_changes:
-        import note_seq
-
+        note_seq = import_note_seq()
         try:
             note_sequence = note_seq.apply_sustain_control_changes(note_sequence)
         except note_seq.sequences_lib.QuantizationStatusError as error:
@@ -135,9 +147,7 @@ def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
 
     Instruments are numbered in order of the programs' first appearance, skipping 9, which is all drums' number.
     """
-    import note_seq
-
-    note_sequence = note_seq.NoteSequence(ticks_per_quarter=midi_writing.TICKS_PER_QUARTER)
+    note_sequence = import_note_seq().NoteSequence(ticks_per_quarter=midi_writing.TICKS_PER_QUARTER)
     instrument_of_program: dict[int, int] = {}
     for onset, offset, pitch, velocity, program, is_drum in notes.tolist():
         if is_drum:
@@ -180,7 +190,7 @@ def read_note_sequence(path: str | os.PathLike, content: bytes) -> "note_seq.Not
     Raises:
         InputError: it cannot be read.
     """
-    import note_seq
+    note_seq = import_note_seq()
 
     try:
         return note_seq.midi_to_note_sequence(content)

@@ -18,7 +18,7 @@ PIXELS_PER_INCH = 120
 def check_installed() -> None:
     """Raise `InputError`, with the cure, unless matplotlib is there."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("a picture needs matplotlib: pip install mt3lite[plot]")
+        raise InputError("a picture needs matplotlib: pip install 'mt3lite[plot]'")
 
 
 def write_piano_roll(

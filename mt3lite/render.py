@@ -45,7 +45,7 @@ def _fluidsynth():
         import fluidsynth
     except ImportError as error:
         raise InputError(
-            f"rendering needs FluidSynth and pyfluidsynth ({error}): pip install mt3lite[synth], and install "
+            f"rendering needs FluidSynth and pyfluidsynth ({error}): pip install 'mt3lite[synth]', and install "
             "libfluidsynth (Debian: apt install libfluidsynth3; macOS: brew install fluid-synth)"
         ) from error
     return fluidsynth

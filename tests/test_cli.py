@@ -264,11 +264,19 @@ def test_missing_extras_name_the_cure(run, tmp_path, monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
     code, _, err = run("transcribe", song, "--plot")
-    assert (code, err) == (1, ["mt3lite: a picture needs matplotlib: pip install mt3lite[plot]"])
+    assert (code, err) == (1, ["mt3lite: a picture needs matplotlib: pip install 'mt3lite[plot]'"])
     monkeypatch.setitem(sys.modules, "fluidsynth", None)
     code, _, err = run("transcribe", song, "--sonify")
-    assert code == 1 and len(err) == 1 and "pip install mt3lite[synth]" in err[0]
+    assert code == 1 and len(err) == 1 and "pip install 'mt3lite[synth]'" in err[0]
     assert names(tmp_path) == ["song.wav"]
+
+
+def test_training_without_its_libraries_names_the_cure(tmp_path):
+    script = "import sys; sys.modules['grain'] = None; from mt3lite import cli; sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "train", "--data", ".", "--workdir", "run"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "mt3lite: train needs grain, which is missing: pip install 'mt3lite[train]'\n"
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,10 @@ def test_every_public_name_is_there():
 def test_other_names_are_refused():
     with pytest.raises(AttributeError, match="module 'mt3lite' has no attribute 'transcibe'"):
         mt3lite.transcibe  # noqa: B018
+
+
+def test_a_note_sequence_comes_without_warnings():
+    """What note-seq imports warns of ffmpeg, and of a module that Python drops; here a warning is an error."""
+    script = "from mt3lite import notes; print(len(notes.to_note_sequence(notes.empty()).notes))"
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("0\n", "")

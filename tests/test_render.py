@@ -145,7 +145,7 @@ def test_file_that_is_no_soundfont(tmp_path):
 
 def test_missing_fluidsynth_names_the_cure(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fluidsynth", None)
-    with pytest.raises(InputError, match=r"pip install mt3lite\[synth\]"):
+    with pytest.raises(InputError, match=r"pip install 'mt3lite\[synth\]'"):
         render.render(notes.empty(), SOUNDFONT)
 
 

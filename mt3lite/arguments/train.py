@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_learning(parser.add_argument_group("how it learns"))
     _add_machine(parser.add_argument_group("on what it runs"))
     _add_records(parser.add_argument_group("what it keeps"))
-    parser.set_defaults(check=lambda arguments: _check(parser, arguments))
+    parser.set_defaults(extra="train", check=lambda arguments: _check(parser, arguments))
 
 
 def _add_learning(group: argparse._ArgumentGroup) -> None:

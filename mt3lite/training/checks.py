@@ -7,7 +7,6 @@ and said, so that nobody wonders later where notes have gone.
 import concurrent.futures
 import functools
 import multiprocessing
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -144,7 +143,7 @@ def in_processes(function: Callable, items: list, jobs: int) -> Iterator:
         return
     # Not "fork": a parent that has started JAX has threads, and a forked child may hang on their locks.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, initializer=_quieten) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
             yield from pool.map(function, items, chunksize=4)
         except concurrent.futures.process.BrokenProcessPool as error:
@@ -154,11 +153,6 @@ def in_processes(function: Callable, items: list, jobs: int) -> Iterator:
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _quieten() -> None:
-    """Keep pydub, which note_seq loads, from warning of a program that nobody here needs."""
-    warnings.filterwarnings("ignore", "Couldn't find ff", RuntimeWarning)
 
 
 def check_track(

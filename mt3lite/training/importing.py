@@ -194,8 +194,7 @@ def write_midi(played: np.ndarray, path: str | os.PathLike) -> None:
     Raises:
         InputError: a note that `notes.validate` refuses, or the file cannot be written.
     """
-    import note_seq
-
+    note_seq = notes.import_note_seq()
     notes.validate(played)
     played = notes.sort(played)
     sequence = notes.to_note_sequence(played)

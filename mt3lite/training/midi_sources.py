@@ -54,8 +54,7 @@ def read_parts(path: str | Path) -> list[np.ndarray]:
     Raises:
         InputError: not a MIDI file, or no usable note in it.
     """
-    import note_seq
-
+    note_seq = notes.import_note_seq()
     try:
         content = midi_tracks.read(path)
         with warnings.catch_warnings():
