@@ -33,6 +33,7 @@ lint: $(STAMP)
 	@echo "== Checking style"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: $(STAMP_DOCS)
 	@echo "== Building the documentation into site/"

@@ -277,6 +277,7 @@ def _open_ffmpeg(path: Path) -> Iterator[_Source]:
     # Its log goes to a file, as nobody would read a pipe meanwhile; "a": it goes on writing where we have read.
     with tempfile.TemporaryFile("a+b") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout  # it is a pipe
         try:
             header = process.stdout.read(24)
             if len(header) < 24:
@@ -298,6 +299,7 @@ def _ffmpeg_blocks(
     """Yield float32 [num_frames, channels] until the end; raise InputError where ffmpeg gave up."""
     frame_bytes = 4 * channels
     num_frames = 0
+    assert process.stdout  # it is a pipe
     while piece := process.stdout.read(max(1, BLOCK_SAMPLES // channels) * frame_bytes):
         whole = len(piece) - len(piece) % frame_bytes  # part of a frame is left where it gave up
         block = np.frombuffer(piece[:whole], ">f4").reshape(-1, channels).astype(np.float32)

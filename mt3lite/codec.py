@@ -46,7 +46,7 @@ class CodecConfig:
     # tie sections repeat the notes which that event ended; with ties a piece without notes is refused.
     compatibility: str = "none"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         choices = {"events": EVENTS, "granularity": instruments.GRANULARITIES, "compatibility": COMPATIBILITIES}
         for field, allowed in choices.items():
             if getattr(self, field) not in allowed:

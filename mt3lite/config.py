@@ -5,9 +5,12 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from mt3lite import codec, network, segments, spectrogram, vocabulary
 from mt3lite.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Config:
     codec: codec.CodecConfig
     network: network.NetworkConfig
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         net, words = self.network, vocabulary.Vocabulary(self.vocabulary)
         _check_equal("network.vocab_size", net.vocab_size, "the vocabulary's embeddings", words.num_embeddings)
         _check_equal("network.input_depth", net.input_depth, "spectrogram.num_bins", self.spectrogram.num_bins)
@@ -50,8 +53,8 @@ class Config:
                 )
         for field, event_type in (("pitch_range", "pitch"), ("drum_range", "drum")):
             if getattr(net, field) != (0, 0):
-                theirs = _id_range(words, event_type)
-                _check_equal(f"network.{field}", getattr(net, field), f"the {event_type} tokens", theirs)
+                ids = _id_range(words, event_type)
+                _check_equal(f"network.{field}", getattr(net, field), f"the {event_type} tokens", ids)
         allowed = {_id_range(words, each.type) for each in words.ranges}
         for carried in net.carried_ranges:
             if carried not in allowed:
@@ -88,7 +91,7 @@ def from_json(text: str, source: str) -> Config:
     return read(Config, text, source)
 
 
-def read(cls: type, text: str, source: str):
+def read(cls: type[T], text: str, source: str) -> T:
     """Read a dataclass from JSON text: an object with exactly its fields, nested as they are.
 
     Args:
@@ -132,12 +135,14 @@ def changed(config: Config, *, name: str | None = None, **sections: Mapping[str,
             raise InputError(f"network.{field}: follows from the other settings; leave it out")
         values[section] |= json.loads(json.dumps(fields))
     values["name"] = name or config.name
-    parts = {section: _read_dataclass(kind, values[section], section) for section, kind in _SECTIONS.items()}
+    parts: dict[str, Any] = {
+        section: _read_dataclass(kind, values[section], section) for section, kind in _SECTIONS.items()
+    }
     parts["network"] = dataclasses.replace(parts["network"], **_following(config, **parts))
     return Config(values["name"], **parts)
 
 
-def _following(before: Config, *, spectrogram, segments, vocabulary, network, **_) -> dict:
+def _following(before: Config, *, spectrogram: Any, segments: Any, vocabulary: Any, network: Any, **_: Any) -> dict:
     """Return the fields of a network that follow from the other settings; `before` tells which ranges it is told."""
     old_words, words = _Vocabulary(before.vocabulary), _Vocabulary(vocabulary)
     event_types = {_id_range(old_words, each.type): each.type for each in old_words.ranges}
@@ -160,13 +165,13 @@ def _following(before: Config, *, spectrogram, segments, vocabulary, network, **
     return fields
 
 
-def _check_equal(name: str, value, other_name: str, other) -> None:
+def _check_equal(name: str, value: object, other_name: str, other: object) -> None:
     """Raise InputError unless two settings agree."""
     if value != other:
         raise InputError(f"{name}: is {value!r}, but {other_name} is {other!r}")
 
 
-def _read_dataclass(cls: type, values: object, path: str):
+def _read_dataclass(cls: type[T], values: object, path: str) -> T:
     """Build the dataclass `cls` from a JSON object whose keys must be exactly its fields."""
     if not isinstance(values, dict):
         raise InputError(f"{path or 'config'}: {values!r} is not an object")
@@ -181,9 +186,9 @@ def _read_dataclass(cls: type, values: object, path: str):
     return cls(**{key: _read_value(hints[key], values[key], prefix + key) for key in hints})
 
 
-def _read_value(kind, value: object, path: str):
+def _read_value(kind: Any, value: object, path: str) -> Any:
     """Check a JSON value against a type hint; arrays become tuples, and whole numbers floats where those are wanted."""
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _read_dataclass(kind, value, path)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         kinds = typing.get_args(kind)
@@ -207,7 +212,7 @@ def _id_range(words: vocabulary.Vocabulary, event_type: str) -> tuple[int, int]:
     return ids.start, len(ids)
 
 
-def _own(name: str, **network_sizes) -> Config:
+def _own(name: str, **network_sizes: Any) -> Config:
     """Build one of our own presets: they share all but the sizes of the network.
 
     Frames are 10 ms apart, as the steps are; a segment is 2 s of new frames with 0.14 s of real audio on either side.
@@ -242,7 +247,7 @@ def _own(name: str, **network_sizes) -> Config:
 
 
 def _ancestor(
-    name: str, *, num_frames: int, num_velocity_bins: int, events: str, granularity: str, **network_sizes
+    name: str, *, num_frames: int, num_velocity_bins: int, events: str, granularity: str, **network_sizes: Any
 ) -> Config:
     """Build a preset of magenta/mt3 (its `gin` files of those names), down to its faults: `compatibility="mt3"`."""
     word_config = vocabulary.VocabularyConfig(num_velocity_bins=num_velocity_bins)

@@ -30,5 +30,5 @@ def shown(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # an int of more digits than Python cares to print
-        return f"a number of {value.bit_length()} bits"
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

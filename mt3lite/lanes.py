@@ -24,7 +24,7 @@ import itertools
 import time
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ from mt3lite import carrying, decoding, kept_programs, network, stopwatch, vocab
 FIRST_RING, RING_GROWTH = 256, 2  # tokens, and a factor: most segments fit the first; each length is a program to load
 LANES_A_REFILL = 16  # while segments wait, the loop comes back when this part of the lanes, or one, has ended
 FIRST_PROGRAM = ("encode",)
+Key = TypeVar("Key", bound=Hashable)  # by which a segment is known
 
 
 class Lanes(NamedTuple):
@@ -249,11 +250,11 @@ class Pool:
 
     def __init__(self, programs: Programs, params: dict, watch: stopwatch.Stopwatch):
         self._programs, self._params, self._watch = programs, params, watch
-        self._keys: list[Hashable | None] = [None] * programs.num_lanes  # of the lanes' segments
+        self._keys: list[Any] = [None] * programs.num_lanes  # of the lanes' segments
         self._waiting: collections.deque = collections.deque()  # (memory, {row: key}) encoded and not yet in a lane
         self._lanes: Lanes | None = None
 
-    def decode(self, segments: Iterable[tuple[Hashable, np.ndarray]]) -> Iterator[tuple[Hashable, np.ndarray]]:
+    def decode(self, segments: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Yield the key and tokens int32 [max_tokens] of each segment (key, frames float32 [F, bins]) as it ends.
 
         That is not the order in which they came. Segments are taken from the stream when they are needed.
@@ -303,7 +304,7 @@ class Pool:
                 admitted = admit(self._lanes._replace(self_cache=None), memory, source)
                 self._lanes = admitted._replace(self_cache=rings)
 
-    def _run(self, more: bool) -> Iterator[tuple[Hashable, np.ndarray]]:
+    def _run(self, more: bool) -> Iterator[tuple[Any, np.ndarray]]:
         """Decode until lanes have ended, some if there are more segments, or else all; yield those segments."""
         num_lanes = len(self._keys)
         stop_idle = num_lanes

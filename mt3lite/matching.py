@@ -166,7 +166,8 @@ def count_cells(reference: np.ndarray, estimate: np.ndarray) -> tuple[int, int, 
     widths = np.diff(places, append=places[-1:])
     played, transcribed = _levels([reference, estimate], inverse, len(places))
     played, transcribed = played > FRAME_VELOCITY_THRESHOLD, transcribed > 0
-    return tuple(int(widths[cells].sum()) for cells in (played & transcribed, transcribed, played))
+    both, found, wanted = (int(widths[cells].sum()) for cells in (played & transcribed, transcribed, played))
+    return both, found, wanted
 
 
 def lengthen(note_array: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -335,13 +336,13 @@ def _without_overwritten(note_array: np.ndarray) -> np.ndarray:
     Its way to a piano roll (``note_seq.note_sequence_to_pretty_midi``) takes a NoteSequence's instrument number 0 for
     one instrument, whose notes the next program overwrites. The number comes in a further field "instrument".
     """
-    if "instrument" not in note_array.dtype.names:
+    if "instrument" not in (note_array.dtype.names or ()):
         return note_array
     first = note_array["instrument"] == 0
     return note_array[~first | (note_array["program"] == note_array["program"][first].max(initial=0))]
 
 
-def _match_pitches(reference: np.ndarray, estimate: np.ndarray, **tolerances) -> np.ndarray:
+def _match_pitches(reference: np.ndarray, estimate: np.ndarray, **tolerances: Any) -> np.ndarray:
     """Return ``matching.match_keys`` of notes of one instrument."""
     return matching.match_keys(reference, estimate, reference["pitch"], estimate["pitch"], **tolerances)
 

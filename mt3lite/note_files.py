@@ -5,11 +5,15 @@ import io
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mt3lite import notes, reading
 from mt3lite.errors import InputError, reason, shown
+
+if TYPE_CHECKING:
+    import note_seq
 
 _NEEDED_COLUMNS = ("onset_seconds", "offset_seconds", "pitch")
 _DEFAULTS = {"velocity": "64", "program": "0", "is_drum": "false"}  # of columns that may be missing
@@ -80,7 +84,7 @@ def _read_proto(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a serialised NoteSequence: {reason(error)}") from error
 
 
-def _from_sequence(path: Path, sequence) -> np.ndarray:
+def _from_sequence(path: Path, sequence: "note_seq.NoteSequence") -> np.ndarray:
     try:
         read_notes = notes.from_note_sequence(sequence)
     except InputError as error:

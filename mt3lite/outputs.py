@@ -24,7 +24,7 @@ def instrument_name(program: int, is_drum: bool, granularity: str) -> str:
 
 def by_instrument(transcribed: np.ndarray, granularity: str) -> dict[str, np.ndarray]:
     """Return the notes of each instrument by its name: programs in order, drums last."""
-    groups = {}
+    groups: dict[str, np.ndarray] = {}
     for is_drum, program in sorted({(bool(drum), int(number)) for drum, number in transcribed[["is_drum", "program"]]}):
         mine = transcribed[(transcribed["is_drum"] == is_drum) & (transcribed["program"] == program)]
         name = instrument_name(program, is_drum, granularity)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 from mt3lite.errors import InputError, reason
 
@@ -48,7 +49,7 @@ def read_text(path: str | os.PathLike, most_bytes: int = MOST_TEXT_BYTES) -> str
         raise InputError(f"{path}: is not text in UTF-8: {reason(error)}") from error
 
 
-def parse_json(text: str | bytes):
+def parse_json(text: str | bytes) -> Any:
     """Return the value of JSON text.
 
     Raises:

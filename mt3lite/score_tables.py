@@ -54,12 +54,12 @@ def confusion_cells(confusion: Confusion) -> list[list[str]]:
     Instruments are in the order in which the reference has most notes of them, what was not there at all is last.
     """
     sizes: dict[str, int] = {}
-    for row, columns in confusion.items():
-        for column, number in columns.items():
+    for row, counted in confusion.items():
+        for column, number in counted.items():
             sizes[row] = sizes.get(row, 0) + number
             sizes.setdefault(column, 0)
     order = sorted(sizes, key=lambda name: (name == metrics.NOTHING, -sizes[name], name))
-    used = {column for columns in confusion.values() for column in columns}
+    used = {column for counted in confusion.values() for column in counted}
     columns = [name for name in order if name in used]
     lines = [["played as", *columns]]
     for row in order:

@@ -1,6 +1,6 @@
 """All that is counted of one piece, and the sum over pieces: what ``mt3lite evaluate`` tells and writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +118,6 @@ def summarise(pieces: Sequence[PieceScore], bootstrap: pooling.Bootstrap = pooli
     )
 
 
-def _sum_of_known(numbers) -> int | None:
+def _sum_of_known(numbers: Iterable[int | None]) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None

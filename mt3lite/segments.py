@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class SegmentConfig:
     edges: str = "zeros"
     max_tokens: int = 1024  # of a segment's target, with its EOS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, least in (("num_frames", 1), ("context_frames", 0), ("max_tokens", 1)):
             if getattr(self, field) < least:
                 raise InputError(f"segments.{field}: {getattr(self, field)} is less than {least}")
@@ -73,7 +74,7 @@ def sample_span(first_frame: int, spectrogram_config: SpectrogramConfig, config:
     return start, start + (config.input_frames - 1) * hop + spectrogram_config.fft_size
 
 
-def compute_frames(samples, spectrogram_config: SpectrogramConfig, config: SegmentConfig, xp=np):
+def compute_frames(samples: Any, spectrogram_config: SpectrogramConfig, config: SegmentConfig, xp: Any = np) -> Any:
     """Return the frames of whole segments, cut as `sample_span` says.
 
     Args:

@@ -7,6 +7,7 @@ evenly in pitch, so that a note has the same shape at every pitch, which the har
 import dataclasses
 import functools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -40,7 +41,7 @@ class SpectrogramConfig:
     log_floor: float = 1e-5
     centered: bool = False  # frame i's window: its middle at sample i * hop_samples, or else its beginning
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("sample_rate", "hop_samples", "fft_size", "num_bins", "bins_per_semitone"):
             if getattr(self, field) < 1:
                 raise InputError(f"spectrogram.{field}: {getattr(self, field)} is less than 1")
@@ -115,7 +116,7 @@ def bin_frequencies(config: SpectrogramConfig) -> np.ndarray:
     return config.min_frequency_hz * 2 ** (np.arange(config.num_bins) / (12 * config.bins_per_semitone))
 
 
-def compute(samples, config: SpectrogramConfig, xp=np):
+def compute(samples: Any, config: SpectrogramConfig, xp: Any = np) -> Any:
     """Return the natural log of the filtered magnitude spectrum, frame by frame.
 
     Nothing is padded: frame i is of the samples [i * hop_samples, i * hop_samples + fft_size). Which samples to bring,
@@ -140,7 +141,7 @@ def compute(samples, config: SpectrogramConfig, xp=np):
     return _log(magnitudes, config, np)
 
 
-def _mel(frequency_hz):
+def _mel(frequency_hz: float | np.ndarray) -> np.ndarray:
     """Hertz to HTK mel (Young et al., "The HTK Book")."""
     return 1127.0 * np.log1p(np.asarray(frequency_hz) / 700.0)
 
@@ -183,7 +184,7 @@ def _fill_magnitudes(samples: np.ndarray, magnitudes: np.ndarray, config: Spectr
             magnitudes[rows, filters] = spectrum[:, fft_bins] @ weights
 
 
-def _compute_traced(samples, num_frames: int, config: SpectrogramConfig, jnp):
+def _compute_traced(samples: Any, num_frames: int, config: SpectrogramConfig, jnp: Any) -> Any:
     """Compute as `compute` does, with the operations of jax.numpy, for all rows and frames at once."""
     # A window is the join of neighbouring blocks of one hop: shifted copies, which need no gather.
     hops_per_window = -(-config.fft_size // config.hop_samples)
@@ -198,7 +199,7 @@ def _compute_traced(samples, num_frames: int, config: SpectrogramConfig, jnp):
     return _log(jnp.matmul(spectrum, filterbank(config), precision="highest"), config, jnp)
 
 
-def _log(magnitudes, config: SpectrogramConfig, xp):
+def _log(magnitudes: Any, config: SpectrogramConfig, xp: Any) -> Any:
     """Return the natural log, with `log_floor` for silence."""
     if config.scale == "mel":  # the ancestor's rule: what is above zero, however little, stays as it is
         return xp.log(xp.where(magnitudes <= 0, np.float32(config.log_floor), magnitudes))

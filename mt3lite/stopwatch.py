@@ -19,7 +19,7 @@ class Stopwatch:
     ['outer', 'inner']
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._names: list[str] = []  # being measured, outermost first
         self._since = 0.0  # when the time of the innermost was last booked
@@ -39,12 +39,12 @@ class Stopwatch:
     def measure_each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Yield `items`, counting the time it takes to get each of them, and not what is done with them."""
         iterator = iter(items)
-        end = object()
         while True:
             with self.measure(name):
-                item = next(iterator, end)
-            if item is end:
-                return
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
             yield item
 
     def add(self, seconds: dict[str, float]) -> None:

@@ -120,7 +120,7 @@ class Transcriber:
                 not tell the instruments apart.
         """
         expected = functools.cache(lambda: _expected_seconds(recording, self.model.config.spectrogram.sample_rate))
-        told = progress and (lambda done: progress(done, expected()))
+        told = (lambda done: progress(done, expected())) if progress else None
         (result,) = self.transcribe_all([recording], only=only, batch_size=batch_size, progress=told)
         if isinstance(result, InputError):
             raise result
@@ -246,7 +246,8 @@ class _Task:
         self._config, self._vocabulary = config, words
         self._decoder = codec.SegmentDecoder(words, config.codec)
         self._assembled = 0
-        self._read_to_end, self._error = False, None
+        self._read_to_end = False
+        self._error: InputError | None = None
         self._watch = stopwatch.Stopwatch()
         self._sound = _Sound(recording, config.spectrogram.sample_rate)
         batches = segments.iter_segments(
@@ -349,8 +350,12 @@ class _Sound:
         self._sample_rate = sample_rate
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        is_array = isinstance(self._recording, np.ndarray)
-        for block in [_checked(self._recording)] if is_array else audio.stream(self._recording, self._sample_rate):
+        recording = self._recording
+        if isinstance(recording, np.ndarray):
+            blocks = iter([_checked(recording)])
+        else:
+            blocks = audio.stream(recording, self._sample_rate)
+        for block in blocks:
             self.num_samples += len(block)
             yield block
 

@@ -10,6 +10,7 @@ so that its checkpoints fit. Nothing here knows of time or of notes: what a shif
 
 import functools
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ DECODED_EOS = -1
 DECODED_INVALID = -2
 
 MAX_VELOCITY = 127  # MIDI
+Whole = TypeVar("Whole", int, np.ndarray)  # a whole number, or an array of them
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class VocabularyConfig:
     max_shift_steps: int = 1000  # longest single shift, in steps
     num_velocity_bins: int = 1  # loudness levels besides "off"; 1: on or off, 127: every MIDI velocity
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("steps_per_second", "max_shift_steps", "num_velocity_bins"):
             if getattr(self, field) < 1:
                 raise InputError(f"{field} must be at least 1, not {getattr(self, field)}")
@@ -167,7 +169,7 @@ class Vocabulary:
         return self._range_of_type[event_type]
 
 
-def velocity_to_bin(velocity: int | np.ndarray, num_bins: int) -> int | np.ndarray:
+def velocity_to_bin(velocity: Whole, num_bins: int) -> Whole:
     """Return the bin (0..num_bins) of a MIDI velocity (0..127), an int or an int array: 0 for 0, else rounded up.
 
     >>> velocity_to_bin(64, 127), velocity_to_bin(1, 1), velocity_to_bin(0, 1)
@@ -176,6 +178,6 @@ def velocity_to_bin(velocity: int | np.ndarray, num_bins: int) -> int | np.ndarr
     return -(-num_bins * velocity // MAX_VELOCITY)
 
 
-def bin_to_velocity(velocity_bin: int | np.ndarray, num_bins: int) -> int | np.ndarray:
+def bin_to_velocity(velocity_bin: Whole, num_bins: int) -> Whole:
     """Return the MIDI velocity of a bin, an int or an int array: the loudest velocity of the bin, 0 for bin 0."""
     return MAX_VELOCITY * velocity_bin // num_bins

@@ -52,7 +52,7 @@ class _Header:
     sha256: dict[str, str]
     config: Config
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise InputError(f"format: {self.format} is not {FORMAT}, the one that this version of mt3lite reads")
         if self.sha256.keys() != {WEIGHTS_FILE}:

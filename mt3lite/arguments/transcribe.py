@@ -3,9 +3,13 @@
 import argparse
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mt3lite.arguments import types
 from mt3lite.errors import InputError
+
+if TYPE_CHECKING:
+    from mt3lite import instruments
 
 FORMATS = ("mid", "json", "csv")
 
@@ -73,7 +77,7 @@ def _formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _instruments(text: str):
+def _instruments(text: str) -> "instruments.InstrumentSet":
     """Read the value of ``--instruments``."""
     from mt3lite import instruments
 
