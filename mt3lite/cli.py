@@ -11,7 +11,7 @@ import time
 import types
 
 import mt3lite
-from mt3lite.arguments import convert, data, evaluate, render, train, transcribe
+from mt3lite.arguments import convert, data, evaluate, plot, render, train, transcribe
 from mt3lite.commands import quiet
 from mt3lite.errors import InputError
 
@@ -71,6 +71,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(started=STARTED, check=lambda _: None)
     parser.add_argument("--version", action="version", version=f"mt3lite {mt3lite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (transcribe, evaluate, train, data, render, convert):
+    for module in (transcribe, evaluate, train, data, plot, render, convert):
         module.add(commands)
     return parser

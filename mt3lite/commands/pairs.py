@@ -37,7 +37,7 @@ def find(reference: Path, estimate: Path) -> tuple[list[Pair], list[str]]:
         raise InputError(f"{folder} is a folder and {file} is a file; name two files or two folders")
     if not reference.is_dir():
         return [Pair(reference.stem, reference, estimate)], []
-    sides = [_note_files(folder) for folder in (reference, estimate)]
+    sides = [note_files_in(folder) for folder in (reference, estimate)]
     names = sorted(sides[0].keys() & sides[1].keys())
     if not names:
         raise InputError(
@@ -53,7 +53,7 @@ def find(reference: Path, estimate: Path) -> tuple[list[Pair], list[str]]:
     return [Pair(name, sides[0][name], sides[1][name]) for name in names], lines
 
 
-def _note_files(folder: Path) -> dict[str, Path]:
+def note_files_in(folder: Path) -> dict[str, Path]:
     """Return the note files in a folder and its subfolders, but for hidden ones, by their paths without suffixes."""
     found: dict[str, Path] = {}
     for parent, folders, names in os.walk(folder):
