@@ -34,7 +34,10 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],  # the documentation as a site
 }
-DEV = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"]
+DEV = [
+    *("pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"),
+    *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),  # the notebooks
+]
 
 setup(
     name="mt3lite",
@@ -57,9 +60,9 @@ setup(
         "Topic :: Multimedia :: Sound/Audio :: MIDI",
     ],
     python_requires=">=3.11",
-    packages=[*find_packages(include=["mt3lite", "mt3lite.*"]), "mt3lite.gin"],
-    package_dir={"mt3lite.gin": "gin"},
-    package_data={"mt3lite": ["py.typed", "assets/*/*"], "mt3lite.gin": ["*.gin"]},
+    packages=[*find_packages(include=["mt3lite", "mt3lite.*"]), "mt3lite.gin", "mt3lite.demo"],
+    package_dir={"mt3lite.gin": "gin", "mt3lite.demo": "data/demo"},
+    package_data={"mt3lite": ["py.typed", "assets/*/*"], "mt3lite.gin": ["*.gin"], "mt3lite.demo": ["clip.*"]},
     install_requires=[
         "numpy>=1.26",
         "jax>=0.5",

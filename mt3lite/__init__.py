@@ -15,15 +15,26 @@ from mt3lite.errors import InputError
 
 if TYPE_CHECKING:
     from mt3lite.config import Config
+    from mt3lite.example import example_clip
     from mt3lite.transcriber import Transcriber, Transcription, load, transcribe
 
 __version__ = "0.1.0"
-__all__ = ["Config", "InputError", "Transcriber", "Transcription", "__version__", "load", "transcribe"]
+__all__ = [
+    "Config",
+    "InputError",
+    "Transcriber",
+    "Transcription",
+    "__version__",
+    "example_clip",
+    "load",
+    "transcribe",
+]
 
 _MODULES = {
     "Config": "config",
     "Transcriber": "transcriber",
     "Transcription": "transcriber",
+    "example_clip": "example",
     "load": "transcriber",
     "transcribe": "transcriber",
 }

@@ -5,9 +5,11 @@ any two differ by 16 or more (CIE 1976) for normal, protanope, deuteranope and t
 simulate them. There are too few for a large band, so a panel never holds more instruments than there are colours.
 """
 
+import contextlib
+import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -18,6 +20,7 @@ DRUM_COLOUR = "#444444"
 GRID_COLOUR = "#d9d9d9"
 PIXELS_PER_INCH = 120
 NARROWEST_INCHES = 0.014  # drawn length of a note, which would else vanish in a long piece
+GAP_INCHES = 0.012  # by which a note is drawn shorter, so that it does not touch the next
 DRUM_INCHES = 0.022  # drawn length of a drum note, whose own length says nothing
 TOUCHING_SECONDS = 0.05  # that notes may overlap without lying on each other
 LOUDEST, SOFTEST = 0.46, 0.22  # half the height of a bar, in semitones: the louder the thicker
@@ -30,10 +33,24 @@ def save(figure, path: str | os.PathLike) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with files.atomic_path(path) as temporary, warnings.catch_warnings():
-        # Of a title in letters that matplotlib's font lacks, boxes are shown; there is nothing a user could do.
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with files.atomic_path(path) as temporary, _boxes_for_unknown_letters():
         figure.savefig(temporary)
+
+
+def to_png(figure, dots_per_inch: float) -> bytes:
+    """Return a figure as a PNG file's content."""
+    stream = io.BytesIO()
+    with _boxes_for_unknown_letters():
+        figure.savefig(stream, format="png", dpi=dots_per_inch)
+    return stream.getvalue()
+
+
+@contextlib.contextmanager
+def _boxes_for_unknown_letters() -> Iterator[None]:
+    """Keep matplotlib from warning that its font lacks a title's letters: the user can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
 
 
 def set_title(panel, title: str, *, most_letters: int) -> None:
@@ -53,7 +70,7 @@ def bars(
     colours: np.ndarray,
     *,
     opacity: float = 1.0,
-    linewidth: float = 0.4,
+    linewidth: float = 0.0,
 ) -> None:
     """Draw bars from `left` to `right` around `rows`, all at once: thousands of separate bars would take seconds.
 
@@ -63,19 +80,16 @@ def bars(
         right: float [n], seconds.
         rows: [n], the middle of each bar.
         half_heights: float [n].
-        colours: str [n]. The edges of a filled bar are darker, so that bars that touch can be told apart.
+        colours: str [n].
         opacity: of the inside.
         linewidth: of the edges, in points.
     """
     from matplotlib.collections import PolyCollection
-    from matplotlib.colors import to_rgb, to_rgba_array
+    from matplotlib.colors import to_rgba_array
 
     low, high = rows - half_heights, rows + half_heights
     corners = np.stack([np.stack([left, left, right, right], 1), np.stack([low, high, high, low], 1)], axis=-1)
-    edges = np.array([to_rgb(colour) for colour in colours]).reshape(-1, 3)
-    if opacity == 1:
-        edges = np.where(edges.any(axis=1, keepdims=True), 0.65 * edges, 0.4)  # of black ones: lighter
-    inside = to_rgba_array(list(colours), opacity)
+    inside, edges = to_rgba_array(list(colours), opacity), to_rgba_array(list(colours))
     panel.add_collection(PolyCollection(corners, facecolors=inside, edgecolors=edges, linewidths=linewidth))
 
 

@@ -60,11 +60,18 @@ class Transcription:
     invalid_events: int  # tokens skipped because they made no sense where they stood
     dropped_events: int  # tokens skipped because they came after a time beyond their segment
     timings: dict[str, float]  # seconds in each stop: read, spectrogram, compile, encode, decode, assemble
+    granularity: str = "full"  # how finely the model tells instruments, one of instruments.GRANULARITIES
 
     @functools.cached_property
     def note_sequence(self) -> "note_seq.NoteSequence":
         """The notes as the ecosystem's type."""
         return notes.to_note_sequence(self.notes)
+
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook: a piano roll, a player, a table of instruments."""
+        from mt3lite import display  # here, as only notebooks need it
+
+        return display.to_html(self.notes, duration_seconds=self.duration_seconds, granularity=self.granularity)
 
 
 class Transcriber:
@@ -320,6 +327,7 @@ class _Task:
             invalid_events=self._decoder.invalid_events,
             dropped_events=self._decoder.dropped_events,
             timings=self._watch.seconds,
+            granularity=self._config.codec.granularity,
         )
 
 

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mt3lite"
 
 # Lowest first. A module may import those of lower floors, and those before it on its own floor.
 FLOORS = (
-    ("errors", "files", "reading", "instruments", "vocabulary", "stopwatch"),
+    ("errors", "files", "reading", "instruments", "vocabulary", "stopwatch", "example"),
     (
         "midi_tracks",
         "midi_writing",
@@ -26,7 +26,7 @@ FLOORS = (
         "pooling",
         "score_tables",
     ),
-    ("codec", "render", "outputs", "plot", "scoring", "score_files", "score_page"),
+    ("codec", "render", "soundfonts", "outputs", "drawing", "plot", "display", "scoring", "score_files", "score_page"),
     ("frontend", "carrying", "hearing", "network", "decoding", "kept_programs", "lanes"),
     ("config",),
     ("weights",),
@@ -66,6 +66,7 @@ FLOORS = (
         "commands.render",
         "commands.transcribe",
         "commands.pairs",
+        "commands.plot",
         "commands.evaluate",
         "commands.progress",
         "commands.data_import",
@@ -77,6 +78,7 @@ FLOORS = (
         "arguments.types",
         "arguments.transcribe",
         "arguments.evaluate",
+        "arguments.plot",
         "arguments.train",
         "arguments.render",
         "arguments.data",

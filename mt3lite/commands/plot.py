@@ -47,7 +47,9 @@ def _find(paths: Iterable[Path]) -> tuple[list[jobs.Recording], list[str]]:
         if path.is_dir():
             here = [jobs.Recording(each, each.relative_to(path)) for each in pairs.note_files_in(path).values()]
             if not here:
-                problems.append(f"{path}: no file of notes in this folder (looked for {', '.join(note_files.SUFFIXES)})")
+                problems.append(
+                    f"{path}: no file of notes in this folder (looked for {', '.join(note_files.SUFFIXES)})"
+                )
         elif path.exists():
             here = [jobs.Recording(path, Path(path.name))]
         else:

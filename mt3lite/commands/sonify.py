@@ -1,17 +1,13 @@
 """A recording and what was heard in it, played together: the recording on the left, the notes on the right."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, notes, render
-from mt3lite.errors import InputError
+from mt3lite import audio, notes, render, soundfonts
 
 SAMPLE_RATE = 44100
 PEAK = 0.8  # of each side, so that a quiet recording and its notes are equally loud
-# Where systems keep soundfonts: Debian and most of Linux, Fedora and Arch, Homebrew.
-FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts", "/opt/homebrew/share/soundfonts")
 
 
 def check_installed(soundfont: Path | None) -> Path:
@@ -20,21 +16,9 @@ def check_installed(soundfont: Path | None) -> Path:
     Raises:
         InputError: FluidSynth is missing, or there is no usable soundfont.
     """
-    chosen = soundfont or _find()
+    chosen = soundfont or soundfonts.find()
     render.render(notes.empty(), chosen, render.RenderConfig(tail_seconds=0.1))
     return chosen
-
-
-def _find() -> Path:
-    """Return the largest soundfont on the system, which is likely the best; at least pretty_midi brings a small one."""
-    folders = [*map(Path, FOLDERS), Path.home() / ".local/share/soundfonts"]
-    found = [path for folder in folders for path in folder.glob("*.sf[23]")]
-    if not found:
-        package = importlib.util.find_spec("pretty_midi")  # a dependency of note_seq
-        found = list(Path(package.origin).parent.glob("*.sf2")) if package and package.origin else []
-    if not found:
-        raise InputError("no soundfont found; name one with --soundfont (Debian: apt install fluid-soundfont-gm)")
-    return max(found, key=lambda path: (path.stat().st_size, path))
 
 
 def write(transcribed: np.ndarray, recording: Path, path: Path, soundfont: Path) -> None:
