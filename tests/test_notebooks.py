@@ -32,7 +32,7 @@ files = types.SimpleNamespace(
     upload=lambda: {"song.wav": pathlib.Path("song.wav").read_bytes()},
     download=lambda path: pathlib.Path("downloaded.txt").write_text(path),
 )
-sys.modules["google.colab"] = types.SimpleNamespace(files=files)
+sys.modules["google.colab"] = types.SimpleNamespace(files=files, output=None)  # JAX asks for output
 """
 
 
@@ -107,7 +107,7 @@ def run(name: str, work: Path, *, first: str = "", **parameters) -> list:
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(values))
     notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
     client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(work)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(work)}}
     )
     client.execute()
     printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
