@@ -28,7 +28,11 @@ FROM_ELSEWHERE = {
 }
 FROM_ELSEWHERE = {source: place for source, place in FROM_ELSEWHERE.items() if (ROOT / source).exists()}
 # Files that are no page of their own, and where links to them lead.
-LINKS = {"README.md": "index.md", "benchmarks/results/scores.md": "comparison.md"}
+LINKS = {
+    "README.md": "index.md",
+    "benchmarks/results/scores.md": "comparison.md",
+    "benchmarks/results/times.md": "comparison.md",
+}
 
 LINK = re.compile(r"(!?\[[^\]\n]*(?:\n[^\]\n]+)?\])\((?![a-z]+:|#|<)([^)\s#]+)(#[^)\s]*)?\)")
 MARK = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
