@@ -1,6 +1,7 @@
 # make demo   transcribe the example clip with the bundled model, into demo-output/
 # make test   run all tests
 # make lint   check style and types
+# make fuzz   try it with damaged files, absurd numbers and faults of the machine, and write docs/reliability.md
 # make docs   build the documentation into site/; open site/index.html, or with search: python3 -m http.server --directory site
 # make wheel   build sdist and wheel into dist/, install the wheel into empty environments, and use it there offline
 # make benchmark-set MIDI=FOLDER   the benchmark set into benchmark-set/, see data/benchmark/README.md
@@ -12,12 +13,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+FUZZ_SCALE ?= 10
+
 # Made again when setup.py changes: what is installed follows from it.
 STAMP := $(VENV)/.installed
 STAMP_ALL := $(VENV)/.installed-all
 STAMP_DOCS := $(VENV)/.installed-docs
 
-.PHONY: demo test lint docs wheel benchmark-set peers
+.PHONY: demo test lint fuzz docs wheel benchmark-set peers
 demo: $(STAMP)
 	@echo "== Transcribing data/demo/clip.flac with the bundled model 'small'"
 	$(BIN)/mt3lite transcribe data/demo/clip.flac --output-dir demo-output --plot --overwrite --verbose
@@ -28,6 +31,12 @@ demo: $(STAMP)
 test: $(STAMP_ALL)
 	@echo "== Running the tests"
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP_ALL)
+	@echo "== Trying $(FUZZ_SCALE) times as many cases as make test does, others every time"
+	@rm -f tests/fuzz/counts.json
+	MT3LITE_FUZZ_SCALE=$(FUZZ_SCALE) MT3LITE_FUZZ_COUNTS=tests/fuzz/counts.json $(BIN)/python -m pytest tests/fuzz
+	$(BIN)/python tests/fuzz/report.py tests/fuzz/counts.json docs/reliability.md
 
 lint: $(STAMP)
 	@echo "== Checking style"

@@ -5,6 +5,7 @@ there is one. Files are read front to back in blocks, so a recording of any leng
 """
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ SUFFIXES = frozenset(
 )
 
 BLOCK_SAMPLES = 1 << 16  # decoded at a time, all channels together
+MOST_SAMPLES = 1 << 30  # that `load` keeps in memory: 4.3 GB, 18 hours at 16 kHz
 SAMPLE_RATES = range(1000, 1_000_001)  # Hz; beyond these a header is damaged, and resampling would fill the memory
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream whose header does not say
 _MP3_END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # what may follow the sound: ID3v1, APEv2, Lyrics3
@@ -96,8 +98,19 @@ def stream(path: str | os.PathLike, sample_rate: int) -> Iterator[np.ndarray]:
 
 
 def load(path: str | os.PathLike, sample_rate: int) -> np.ndarray:
-    """Return an audio file's samples, float32 [num_samples], mono: the blocks of `stream` joined; raises as it does."""
-    return np.concatenate(list(stream(path, sample_rate)))
+    """Return an audio file's samples, float32 [num_samples], mono: the blocks of `stream` joined.
+
+    Raises:
+        InputError: as `stream`; or there are more than `MOST_SAMPLES`, which a file of some MB can hold.
+    """
+    blocks, num_samples = [], 0
+    for block in stream(path, sample_rate):
+        blocks.append(block)
+        num_samples += len(block)
+        if num_samples > MOST_SAMPLES:
+            hours = MOST_SAMPLES / sample_rate / 3600
+            raise InputError(f"{path}: lasts longer than {hours:.1f} hours, which is what fits into memory; cut it")
+    return np.concatenate(blocks)
 
 
 def info(path: str | os.PathLike) -> AudioInfo:
@@ -133,7 +146,8 @@ def _mono(source: _Source, path: Path) -> Iterator[np.ndarray]:
     """Yield the mean of the channels of each block, float32 [num_frames]; refuse samples that are not numbers."""
     num_frames = 0
     for block in source.blocks:
-        mono = block.mean(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):  # of samples that are no numbers, or near the largest
+            mono = block.mean(axis=1)
         if not np.isfinite(mono).all():
             second = (num_frames + int(np.argmin(np.isfinite(mono)))) / source.sample_rate
             raise InputError(f"{path}: a sample at {second:.2f} s is not a finite number; is the file damaged?")
@@ -166,9 +180,9 @@ def _open(path: Path) -> Iterator[_Source]:
 
 def _check_file(path: Path) -> None:
     """Raise InputError unless `path` is a file that can be read and is not empty."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path}: is a folder, not an audio file")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{path}: is not a regular file; save the audio to one first")
     try:
         with path.open("rb") as file:
@@ -198,6 +212,21 @@ class _SequentialFile(soundfile.SoundFile):
         return False
 
 
+class _PatientFile(io.FileIO):
+    """A file in which a place that cannot be is not gone to.
+
+    A damaged header sends libsndfile there. soundfile seeks for it in a callback, where an exception would be printed
+    as a traceback and be lost; libsndfile itself looks at where it has come to.
+    """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, or stay."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, OverflowError):
+            return self.tell()
+
+
 @contextlib.contextmanager
 def _open_libsndfile(path: Path) -> Iterator[_Source]:
     """Open a file that libsndfile knows.
@@ -205,7 +234,7 @@ def _open_libsndfile(path: Path) -> Iterator[_Source]:
     Raises:
         soundfile.LibsndfileError, TypeError: it does not know it.
     """
-    with path.open("rb") as file:
+    with io.BufferedReader(_PatientFile(path)) as file:
         with _mpg123_muted():
             decoder = _SequentialFile(file)
         with decoder:

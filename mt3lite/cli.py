@@ -13,7 +13,7 @@ import types
 import mt3lite
 from mt3lite.arguments import convert, data, evaluate, plot, render, train, transcribe
 from mt3lite.commands import quiet
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, printable
 
 STARTED = time.perf_counter()  # so that a command can tell what its imports took
 
@@ -27,27 +27,53 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: for ``--help``, ``--version`` and wrong usage, as argparse does.
     """
+    quiet.streams()
     parser = make_parser()
     given = sys.argv[1:] if argv is None else argv
     # gin's way of writing, which argparse does not know: any name may stand behind the dot.
     argv = [f"--gin_binding={each[6:]}" if each.startswith("--gin.") else each for each in given]
-    arguments = parser.parse_args(argv)
-    arguments.check(arguments)
-    quiet.libraries()
     try:
+        arguments = parser.parse_args(argv)
+        arguments.check(arguments)
+        quiet.libraries()
         code = _import(arguments).run(arguments)
         sys.stdout.flush()  # here, so that a reader who has gone is noticed here
         return code
     except InputError as error:
-        print(f"mt3lite: {error}", file=sys.stderr)
+        print(f"mt3lite: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("mt3lite: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still in the buffer must go somewhere when the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return BROKEN_PIPE
+    except OSError as error:  # the machine's word on something that no command foresees: no space, no more files
+        print(f"mt3lite: {_told(error)}", file=sys.stderr)
+        _flush_or_drop()
+        return 1
+    except MemoryError:
+        print("mt3lite: not enough memory", file=sys.stderr)
+        return 1
+
+
+def _told(error: OSError) -> str:
+    """Return an error of the system as a line."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    return printable(f"{error.filename}: {reason}") if error.filename else reason
+
+
+def _flush_or_drop() -> None:
+    """Write what is in the buffer of standard output, or forget it, where that is what failed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Send what is still in the buffer nowhere, as the interpreter will flush it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _import(arguments: argparse.Namespace) -> types.ModuleType:

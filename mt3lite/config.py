@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from mt3lite import codec, network, segments, spectrogram, vocabulary
-from mt3lite.errors import InputError
+from mt3lite import codec, network, reading, segments, spectrogram, vocabulary
+from mt3lite.errors import InputError, reason, shown
 
 T = TypeVar("T")
 
@@ -29,12 +30,12 @@ class Config:
     network: network.NetworkConfig
 
     def __post_init__(self) -> None:
+        if not (self.name.isprintable() and len(self.name) <= LONGEST_NAME):
+            raise InputError(f"name: {shown(self.name)} is not a name: at most {LONGEST_NAME} printable characters")
         net, words = self.network, vocabulary.Vocabulary(self.vocabulary)
+        _check_sizes(self)
         _check_equal("network.vocab_size", net.vocab_size, "the vocabulary's embeddings", words.num_embeddings)
         _check_equal("network.input_depth", net.input_depth, "spectrogram.num_bins", self.spectrogram.num_bins)
-        for field in ("num_heads", "head_dim", "mlp_dim", "front_end_channels", "frames_per_position"):
-            if getattr(net, field) < 1:
-                raise InputError(f"network.{field}: {getattr(net, field)} is less than 1")
         if net.emb_dim < 4 or net.emb_dim % 2:  # half of it sines, half cosines
             raise InputError(f"network.emb_dim: {net.emb_dim} is not an even number of at least 4")
         longest = max(self.segments.max_tokens, self.segments.input_frames)
@@ -69,6 +70,23 @@ class Config:
         return -int(-steps // 1)
 
 
+LONGEST_NAME = 100
+MOST_VALUES = 1 << 23  # in a table of positions, or in a segment's spectrogram: 32 MB
+_SIZES = {
+    "input_depth": (1, 1 << 13),
+    "vocab_size": (1, 1 << 18),
+    "emb_dim": (4, 1 << 14),
+    "num_heads": (1, 256),
+    "head_dim": (1, 1 << 12),
+    "num_encoder_layers": (0, 128),
+    "num_decoder_layers": (0, 128),
+    "mlp_dim": (1, 1 << 16),
+    "max_positions": (1, 1 << 17),
+    "front_end_channels": (1, 1 << 12),
+    "front_end_blocks": (0, 64),
+    "bins_per_semitone": (1, 100),
+    "frames_per_position": (1, 1 << 10),
+}
 _SECTIONS = {
     "spectrogram": spectrogram.SpectrogramConfig,
     "segments": segments.SegmentConfig,
@@ -103,9 +121,7 @@ def read(cls: type[T], text: str, source: str) -> T:
         InputError: not JSON, a key unknown or missing, a value of the wrong type, or one that the class refuses.
     """
     try:
-        return _read_dataclass(cls, json.loads(text), "")
-    except json.JSONDecodeError as error:
-        raise InputError(f"{source}: not JSON: {error}") from error
+        return _read_dataclass(cls, reading.parse_json(text), "")
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 
@@ -165,21 +181,40 @@ def _following(before: Config, *, spectrogram: Any, segments: Any, vocabulary: A
     return fields
 
 
+def _check_sizes(config: Config) -> None:
+    """Raise InputError for a size beyond all use: settings come with models that somebody made."""
+    net = config.network
+    for field, (least, most) in _SIZES.items():
+        if not least <= getattr(net, field) <= most:
+            raise InputError(f"network.{field}: {getattr(net, field)} is not from {least} to {most}")
+    if net.max_positions * net.emb_dim > MOST_VALUES:
+        raise InputError(f"network.max_positions: {net.max_positions} of {net.emb_dim} numbers do not fit into memory")
+    if config.segments.input_frames * net.input_depth > MOST_VALUES:
+        raise InputError(
+            f"segments.num_frames: {config.segments.input_frames} frames of {net.input_depth} bins are more than fit "
+            "into memory"
+        )
+    if not 0 <= net.dropout_rate < 1:
+        raise InputError(f"network.dropout_rate: {net.dropout_rate} is not from 0 to 1, without 1")
+    if not all(math.isfinite(each) for each in net.shift_positions):
+        raise InputError(f"network.shift_positions: {net.shift_positions} are not finite")
+
+
 def _check_equal(name: str, value: object, other_name: str, other: object) -> None:
     """Raise InputError unless two settings agree."""
     if value != other:
-        raise InputError(f"{name}: is {value!r}, but {other_name} is {other!r}")
+        raise InputError(f"{name}: is {shown(value)}, but {other_name} is {shown(other)}")
 
 
 def _read_dataclass(cls: type[T], values: object, path: str) -> T:
     """Build the dataclass `cls` from a JSON object whose keys must be exactly its fields."""
     if not isinstance(values, dict):
-        raise InputError(f"{path or 'config'}: {values!r} is not an object")
+        raise InputError(f"{path or 'config'}: {shown(values)} is not an object")
     hints = typing.get_type_hints(cls)
     prefix = f"{path}." if path else ""
     for key in values:
         if key not in hints:
-            raise InputError(f"unknown key {prefix}{key}; the keys here are {', '.join(hints)}")
+            raise InputError(f"unknown key {reason(prefix + key)}; the keys here are {', '.join(hints)}")
     for key in hints:
         if key not in values:
             raise InputError(f"missing key {prefix}{key}")
@@ -199,11 +234,14 @@ def _read_value(kind: Any, value: object, path: str) -> Any:
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         return {key: _read_value(typing.get_args(kind)[1], item, f"{path}[{key!r}]") for key, item in value.items()}
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InputError(f"{path}: {shown(value)} is too large") from error
     if type(value) is kind:  # not isinstance: True is an int
         return value
     wanted = kind if isinstance(kind, types.GenericAlias) else kind.__name__
-    raise InputError(f"{path}: {value!r} is not of type {wanted}")
+    raise InputError(f"{path}: {shown(value)} is not of type {wanted}")
 
 
 def _id_range(words: vocabulary.Vocabulary, event_type: str) -> tuple[int, int]:

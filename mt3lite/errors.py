@@ -21,6 +21,17 @@ def reason(error: BaseException | str) -> str:
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
+def printable(text: str) -> str:
+    r"""Return a text for people's screens: what would command the terminal, or is no letter, stands as its number.
+
+    A name of a file or of a model may hold such; line breaks stay.
+
+    >>> printable("a\x1b[31m\nb")
+    'a\\x1b[31m\nb'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def shown(value: object) -> str:
     """Return a value from a user's file as code would write it, cut short where it is long.
 
@@ -29,6 +40,6 @@ def shown(value: object) -> str:
     """
     try:
         text = repr(value)
-    except ValueError:  # an int of more digits than Python cares to print
-        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    except (ValueError, RecursionError):  # an int of more digits than Python cares to print; lists within lists
+        return f"a value of type {type(value).__name__}"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

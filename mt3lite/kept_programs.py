@@ -17,6 +17,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from mt3lite import files
+from mt3lite.errors import InputError
 
 SUFFIX = ".program"
 DIGEST_BYTES = 32
@@ -60,8 +61,9 @@ class Folder:
         try:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with files.atomic_path(self._file(name)) as path:
+                path.chmod(0o600)  # whatever the umask: what others may write to is not read
                 path.write_bytes(hashlib.sha256(content).digest() + content)
-        except OSError:
+        except (OSError, InputError):  # nowhere to write, or no space
             return
 
     def _file(self, name: Iterable) -> Path:

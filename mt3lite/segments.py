@@ -11,6 +11,7 @@ from mt3lite.errors import InputError
 from mt3lite.spectrogram import SpectrogramConfig
 
 EDGES = ("zeros", "audio")
+MOST = 1 << 16  # frames or tokens of a segment: minutes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +30,8 @@ class SegmentConfig:
 
     def __post_init__(self) -> None:
         for field, least in (("num_frames", 1), ("context_frames", 0), ("max_tokens", 1)):
-            if getattr(self, field) < least:
-                raise InputError(f"segments.{field}: {getattr(self, field)} is less than {least}")
+            if not least <= getattr(self, field) <= MOST:
+                raise InputError(f"segments.{field}: {getattr(self, field)} is not from {least} to {MOST}")
         if self.edges not in EDGES:
             raise InputError(f"segments.edges: {self.edges!r} is not one of {', '.join(EDGES)}")
         if self.edges == "zeros" and self.context_frames:

@@ -15,6 +15,15 @@ import scipy.fft
 from mt3lite.errors import InputError
 
 SCALES = ("mel", "semitone")
+# Far beyond what is of use. A config.json comes with a model that somebody made; it must not fill the memory.
+_MOST = {
+    "sample_rate": 1_000_000,
+    "hop_samples": 1 << 17,
+    "fft_size": 1 << 17,
+    "num_bins": 1 << 13,
+    "bins_per_semitone": 100,
+}
+_MOST_WEIGHTS = 1 << 26  # of the filterbank
 FRAMES_PER_CHUNK = 64  # NumPy: frames transformed together; 64 x 2048 float32 stay in a 1 MB cache
 # NumPy: neighbouring filters are multiplied together, over the FFT bins they reach and no others. With no more weights
 # than this OpenBLAS keeps to one thread; its threads would wait for each other longer than they work.
@@ -42,9 +51,13 @@ class SpectrogramConfig:
     centered: bool = False  # frame i's window: its middle at sample i * hop_samples, or else its beginning
 
     def __post_init__(self) -> None:
-        for field in ("sample_rate", "hop_samples", "fft_size", "num_bins", "bins_per_semitone"):
-            if getattr(self, field) < 1:
-                raise InputError(f"spectrogram.{field}: {getattr(self, field)} is less than 1")
+        for field, most in _MOST.items():
+            if not 1 <= getattr(self, field) <= most:
+                raise InputError(f"spectrogram.{field}: {getattr(self, field)} is not from 1 to {most}")
+        if self.fft_size * self.num_bins > _MOST_WEIGHTS:
+            raise InputError(
+                f"spectrogram.num_bins: {self.num_bins} filters of {self.fft_size} samples do not fit into memory"
+            )
         if self.scale not in SCALES:
             raise InputError(f"spectrogram.scale: {self.scale!r} is not one of {', '.join(SCALES)}")
         if self.hop_samples > self.fft_size:
@@ -52,8 +65,8 @@ class SpectrogramConfig:
                 f"spectrogram.hop_samples: {self.hop_samples} is more than fft_size {self.fft_size}, "
                 "so some samples would be in no frame"
             )
-        if not self.log_floor > 0:
-            raise InputError(f"spectrogram.log_floor: {self.log_floor} is not above 0, so it has no logarithm")
+        if not 0 < self.log_floor <= 1:
+            raise InputError(f"spectrogram.log_floor: {self.log_floor} is not above 0, or more than 1, full scale")
         if not 0 < self.min_frequency_hz < self.highest_frequency_hz <= self.sample_rate / 2:
             raise InputError(
                 f"spectrogram.min_frequency_hz: filters from {self.min_frequency_hz} to "

@@ -29,6 +29,7 @@ DECODED_INVALID = -2
 
 MAX_VELOCITY = 127  # MIDI
 Whole = TypeVar("Whole", int, np.ndarray)  # a whole number, or an array of them
+MOST_STEPS = 100_000  # a second, or of a shift
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class VocabularyConfig:
 
     def __post_init__(self) -> None:
         for field in ("steps_per_second", "max_shift_steps", "num_velocity_bins"):
-            if getattr(self, field) < 1:
-                raise InputError(f"{field} must be at least 1, not {getattr(self, field)}")
+            if not 1 <= getattr(self, field) <= MOST_STEPS:
+                raise InputError(f"{field} must be at least 1, not {getattr(self, field)}, and at most {MOST_STEPS}")
         if self.num_velocity_bins > MAX_VELOCITY:
             raise InputError(f"num_velocity_bins must be at most {MAX_VELOCITY}, not {self.num_velocity_bins}")
 

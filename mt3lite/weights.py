@@ -15,17 +15,20 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from flax import traverse_util
 
 from mt3lite import config as config_module
-from mt3lite import files, network
+from mt3lite import files, network, reading
 from mt3lite.config import Config
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, reason
 
 FORMAT = 1
+SMALL_BYTES = 64 << 20  # a file of tensors that is read without a look at what the settings call for
+HEADER_BYTES = 4 << 20  # more than a safetensors header takes
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 ASSETS = Path(__file__).parent / "assets"
 STORED_DTYPES = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16), "BF16": np.dtype(jnp.bfloat16)}
@@ -56,7 +59,7 @@ class _Header:
         if self.format != FORMAT:
             raise InputError(f"format: {self.format} is not {FORMAT}, the one that this version of mt3lite reads")
         if self.sha256.keys() != {WEIGHTS_FILE}:
-            raise InputError(f"sha256: names {', '.join(self.sha256) or 'nothing'}; wanted {WEIGHTS_FILE}")
+            raise InputError(f"sha256: names {reason(', '.join(self.sha256) or 'nothing')}; wanted {WEIGHTS_FILE}")
 
 
 def bundled() -> list[str]:
@@ -109,26 +112,32 @@ def load(name_or_folder: str | os.PathLike) -> Model:
 def read(name_or_folder: str | os.PathLike) -> Model:
     """Read a model as `load` does, all but `check`, which takes longer than the reading."""
     folder = _find(name_or_folder)
-    header = config_module.read(
-        _Header, _read(folder / CONFIG_FILE).decode("utf-8", "replace"), str(folder / CONFIG_FILE)
-    )
+    text = _read(folder / CONFIG_FILE, reading.MOST_SETTINGS_BYTES).decode("utf-8", "replace")
+    header = config_module.read(_Header, text, str(folder / CONFIG_FILE))
     path = folder / WEIGHTS_FILE
-    stored = _read(path)
+    stored = _read(path, _most_bytes(path, header.config))
     wanted, came = header.sha256[WEIGHTS_FILE], hashlib.sha256(stored).hexdigest()
     if came != wanted:
         raise InputError(
-            f"{path}: checksum {came[:12]}..., but {CONFIG_FILE} says {wanted[:12]}...: damaged or replaced?"
+            f"{path}: checksum {came[:12]}..., but {CONFIG_FILE} says {reason(wanted[:12])}...: damaged or replaced?"
         )
     tensors = _parse(stored, str(path))
     params = {name: tensor.astype(np.float32, copy=False) for name, tensor in tensors.items()}
-    tree = traverse_util.unflatten_dict(params, sep="/")
+    try:
+        tree = traverse_util.unflatten_dict(params, sep="/")
+    except (TypeError, LookupError) as error:
+        raise InputError(f"{path}: a tensor has the name of a group of tensors: {reason(error)}") from error
     return Model(header.config, tree, header.origin, header.license, folder)
 
 
 def check(model: Model) -> None:
-    """Raise InputError if a tensor's name or shape is not what the model's settings call for."""
+    """Raise InputError if a tensor's name or shape is not what the model's settings call for, or holds no numbers."""
     tensors = traverse_util.flatten_dict(model.params, sep="/")
-    _check_tensors(tensors, model.config, str(model.path / WEIGHTS_FILE))
+    source = str(model.path / WEIGHTS_FILE)
+    _check_tensors(tensors, model.config, source)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{source}: {name}: has values that are not finite")
 
 
 def _find(name_or_folder: str | os.PathLike) -> Path:
@@ -146,12 +155,17 @@ def _find(name_or_folder: str | os.PathLike) -> Path:
     return folder
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most_bytes: int) -> bytes:
     """Return the bytes of a file of a model folder."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return reading.read_bytes(path, most_bytes)
+
+
+def _most_bytes(path: Path, config: Config) -> int:
+    """Return how large a file of tensors may be; the sum over the network's is taken where it makes a difference."""
+    if not path.is_file() or path.stat().st_size <= SMALL_BYTES:
+        return SMALL_BYTES
+    parameters = jax.tree.leaves(network.parameter_shapes(config.network))
+    return 4 * sum(each.size for each in parameters) + HEADER_BYTES
 
 
 def _parse(stored: bytes, source: str) -> dict[str, np.ndarray]:
@@ -159,11 +173,13 @@ def _parse(stored: bytes, source: str) -> dict[str, np.ndarray]:
     try:
         entries = safetensors.deserialize(stored)
     except safetensors.SafetensorError as error:
-        raise InputError(f"{source}: not a safetensors file: {error}") from error
+        raise InputError(f"{source}: not a safetensors file: {reason(error)}") from error
     tensors = {}
     for name, entry in entries:
         if entry["dtype"] not in STORED_DTYPES:
-            raise InputError(f"{source}: {name}: type {entry['dtype']}, wanted one of {', '.join(STORED_DTYPES)}")
+            raise InputError(
+                f"{source}: {reason(name)}: type {entry['dtype']}, wanted one of {', '.join(STORED_DTYPES)}"
+            )
         tensors[name] = np.frombuffer(entry["data"], STORED_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors
 
@@ -174,7 +190,7 @@ def _check_tensors(tensors: dict[str, np.ndarray], config: Config, source: str) 
     for what, names in (("missing", expected.keys() - tensors.keys()), ("unknown", tensors.keys() - expected.keys())):
         if names:
             others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(f"{source}: {what} tensor {min(names)}{others}")
+            raise InputError(f"{source}: {what} tensor {reason(min(names) or repr(''))}{others}")
     for name, leaf in expected.items():
         if tensors[name].shape != leaf.shape:
             raise InputError(f"{source}: {name}: shape {tensors[name].shape}, wanted {leaf.shape}")

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 import subprocess
 import tracemalloc
@@ -310,3 +311,32 @@ def test_write_wav(tmp_path):
 def test_write_wav_without_its_folder(tmp_path):
     with pytest.raises(InputError, match=r"a\.wav: cannot be written: there is no folder"):
         audio.write_wav(tmp_path / "none" / "a.wav", sine(0.1, RATE), RATE)
+
+
+def test_a_header_that_points_nowhere_is_refused_in_one_line(tmp_path, capfd):
+    """soundfile would print a traceback of its callback."""
+    whole = write(tmp_path / "a.aiff", noise(3000, 2), 16000)
+    content = bytearray(whole.read_bytes())
+    for place in range(12, 60):
+        spoilt = content.copy()
+        spoilt[place : place + 4] = b"\xff\xff\xff\xf0"
+        whole.write_bytes(spoilt)
+        with contextlib.suppress(InputError):
+            audio.load(whole, 16000)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_would_fill_the_memory_is_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "MOST_SAMPLES", 1000)
+    path = write(tmp_path / "a.wav", noise(1001), 16000)
+    with pytest.raises(InputError, match=r"a\.wav: lasts longer than 0\.0 hours"):
+        audio.load(path, 16000)
+    assert sum(map(len, audio.stream(path, 16000))) == 1001
+
+
+@pytest.mark.filterwarnings("error")
+def test_samples_that_are_no_numbers_are_told_without_a_warning(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([[np.inf, -np.inf]] * 10, np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(InputError, match="not a finite number"):
+        audio.load(path, 16000)

@@ -379,3 +379,40 @@ def test_wrong_usage_of_training_commands(arguments, message, capsys):
         cli.main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_any_name_can_be_told(run, tmp_path):
+    for name in (os.fsdecode(b"not-\xff-text.wav"), "\x1b[31mred.wav"):
+        write_noise(tmp_path / "a.wav").rename(tmp_path / name)
+        code, out, err = run("transcribe", tmp_path / name)
+        assert (code, err, len(out)) == (0, [], 1)
+        assert "\x1b" not in out[0] and ("\\udcff" in out[0] or "\\x1b[31mred" in out[0])
+    code, _, err = run("transcribe", tmp_path / ("x" * 300), "-o", tmp_path / "a.mid")
+    assert (code, err) == (1, [f"mt3lite: {tmp_path / ('x' * 300)}: no such file"])
+
+
+def test_what_the_machine_says_is_one_line(monkeypatch, capsys):
+    def fail(error):
+        monkeypatch.setattr("mt3lite.commands.pairs.find", lambda *_: (_ for _ in ()).throw(error))
+        return cli.main(["evaluate", "a.mid", "b.mid"]), capsys.readouterr().err
+
+    assert fail(OSError(24, "Too many open files", "a.mid")) == (1, "mt3lite: a.mid: too many open files\n")
+    assert fail(MemoryError()) == (1, "mt3lite: not enough memory\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--steps", "9" * 30, "is more than 1000000000"),
+        ("--steps", "9" * 5000, "is more than 1000000000"),
+        ("--minutes", "1e400", "is not a number above 0 and up to"),
+        ("--minutes", "nan", "is not a number above 0"),
+        ("--seed", "-1", "is not a whole number of at least 0"),
+        ("--workers", "1025", "is more than 1024"),
+    ],
+)
+def test_numbers_beyond_all_use(capsys, option, value, message):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "--data", "x", "--workdir", "y", f"{option}={value}"])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

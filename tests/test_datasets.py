@@ -174,5 +174,26 @@ def test_manifest_without_tracks(folder):
 
 def test_manifest_that_is_no_text(folder):
     (folder / "manifest.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read as text"):
+    with pytest.raises(InputError, match="is not text in UTF-8"):
         datasets.read_manifest(folder)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, "9" * 5000, '{"id": "' + "x" * 100_000 + '", "midi": 3}'])
+def test_lines_that_cannot_be_read_are_faults_like_others(folder, line):
+    (folder / "manifest.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match="line 1: ") as error:
+        datasets.read_manifest(folder)
+    assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_a_fault(folder, name):
+    with pytest.raises(InputError, match="line 1: no such file: "):
+        datasets.read_manifest(write_lines(folder, {"id": "a", "split": "train", "audio": name, "midi": name}))
+
+
+@pytest.mark.parametrize("name", ["a\u2028b\x85c", "a\udcffb"])
+def test_any_letters_come_back(folder, name):
+    track = datasets.read_manifest(write_lines(folder, {**A, "id": name, "source": name}))[0]
+    datasets.write_manifest([track], folder)
+    assert datasets.read_manifest(folder) == [track]

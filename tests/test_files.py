@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -66,3 +67,32 @@ def test_folders_are_made_or_it_is_said_why_not(tmp_path):
         files.make_folder(tmp_path / "c")
     with pytest.raises(InputError, match="d: this folder cannot be made: not a directory"):
         files.make_folder(tmp_path / "c" / "d")
+
+
+@pytest.mark.parametrize("length", [245, 251])
+def test_names_as_long_as_names_may_be(tmp_path, length):
+    target = tmp_path / ("x" * length + ".mid")
+    with files.atomic_path(target) as temporary:
+        temporary.write_text("whole")
+    assert target.read_text() == "whole"
+    with pytest.raises(InputError, match="cannot be written: file name too long"):
+        files.check_writable(tmp_path / ("x" * 300))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    target = tmp_path / "a.txt"
+    with pytest.raises(InputError, match=r"a\.txt: cannot be written: no space left on device"):
+        with files.atomic_path(target):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError), files.atomic_path(target):  # of another file: not the writer's matter
+        (tmp_path / "other").read_text()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    with files.held(tmp_path):
+        with pytest.raises(InputError, match="another process works in this folder"), files.held(tmp_path):
+            pytest.fail("held twice")
+    with files.held(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mt3lite"
 
 # Lowest first. A module may import those of lower floors, and those before it on its own floor.
 FLOORS = (
-    ("errors", "files", "reading", "instruments", "vocabulary", "stopwatch", "example"),
+    ("errors", "files", "reading", "processes", "instruments", "vocabulary", "stopwatch", "example"),
     (
         "midi_tracks",
         "midi_writing",

@@ -513,3 +513,44 @@ def test_command(maestro, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit:
         cli.main(["data", "import", "maestro", str(maestro), "--split", "test"])
     assert exit.value.code == 2 and "--split is for folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_table_cannot_have_files_written_outside(maestro, tmp_path, absolute):
+    sound(tmp_path / "elsewhere" / "x.wav")
+    named = str(tmp_path / "elsewhere" / "x.wav") if absolute else "../elsewhere/x.wav"
+    csv_path = maestro / "maestro-v3.0.0.csv"
+    csv_path.write_text(csv_path.read_text().replace("2004/A_wav--1.wav", named))
+    with pytest.raises(InputError, match=r"x\.wav: lies outside of .*, so it is not converted"):
+        importers.run("maestro", maestro, tmp_path / "out", convert=True)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["x.wav"]
+
+
+def test_rows_with_too_few_columns_are_told(maestro):
+    csv_path = maestro / "maestro-v3.0.0.csv"
+    csv_path.write_text(csv_path.read_text() + "Bach\n")
+    with pytest.raises(InputError, match="row 4 has fewer columns than the first line"):
+        importers.run("maestro", maestro)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stems: {../../S00: {program_num: 0, is_drum: false, audio_rendered: true}}", "is not the name of a stem"),
+        ("stems: " + "[" * 100_000, "RecursionError"),
+        ("stems: 2001-99-99", "ValueError"),
+    ],
+)
+def test_hostile_metadata(slakh_root, text, message):
+    pytest.importorskip("yaml", reason="pip install pyyaml", exc_type=ImportError)
+    (slakh_root / "train" / "Track00001" / "metadata.yaml").write_text(text)
+    for name in ("slakh2100", "cerberus4"):
+        with pytest.raises(InputError, match=message):
+            importers.run(name, slakh_root)
+
+
+def test_numbers_beyond_all_are_told(tmp_path):
+    with pytest.raises(InputError, match="far beyond those of MIDI"):
+        importing.rows_to_notes([(0.0, 1.0, 10**30, 0)], tmp_path / "a.csv")
+    with pytest.raises(InputError, match="is none"):
+        importing.rows_to_notes([(0.0, 1e300, 60, 0)], tmp_path / "a.csv")

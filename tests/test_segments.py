@@ -201,9 +201,9 @@ def test_memory_does_not_grow_with_the_recording(config):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"num_frames": 0}, r"segments\.num_frames: 0 is less than 1"),
-        ({"context_frames": -1}, r"segments\.context_frames: -1 is less than 0"),
-        ({"max_tokens": 0}, r"segments\.max_tokens: 0 is less than 1"),
+        ({"num_frames": 0}, r"segments\.num_frames: 0 is not from 1 to 65536"),
+        ({"context_frames": -1}, r"segments\.context_frames: -1 is not from 0 to 65536"),
+        ({"max_tokens": 0}, r"segments\.max_tokens: 0 is not from 1 to 65536"),
         ({"edges": "mirror"}, r"segments\.edges: 'mirror' is not one of zeros, audio"),
         ({"context_frames": 3}, r'segments\.context_frames: 3 frames of context need edges "audio"'),
     ],

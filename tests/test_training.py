@@ -150,3 +150,10 @@ def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tra
     assert (seen["train"].optimizer, seen["train"].learning_rate) == ("adafactor", 0.01)
     assert seen["train"].max_gradient_norm == 0.0
     assert cli.main(["train", *given, "--init-from", "small"]) == 1
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
+def test_a_run_whose_settings_are_damaged_is_not_gone_on_with(tracks, tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json: cannot be gone on from: "):
+        trainer.fit(tmp_path, tracks, TINY, QUICK, report=lambda line: None)

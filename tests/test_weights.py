@@ -86,7 +86,7 @@ def test_unknown_names_and_empty_folders(tmp_path):
 
 def test_missing_weights(folder):
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model.safetensors: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"model.safetensors: no such file"):
         weights.load(folder)
 
 
@@ -154,3 +154,22 @@ def test_bundled_models_load(name):
     model = weights.load(name)
     assert model.config.name == name
     assert model.origin and model.license
+
+
+def test_a_file_far_larger_than_the_settings_call_for_is_not_read(folder):
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.truncate(1 << 36)  # a hole: it takes no room on the disk, and would take 64 GB of memory
+    with pytest.raises(InputError, match=r"model\.safetensors: is a file of 65536 MB; those of its kind have at most"):
+        weights.load(folder)
+
+
+def test_values_that_are_no_numbers_are_refused(folder):
+    replace_tensors(folder, lambda tensors: tensors["decoder/logits_dense/kernel"].fill(np.nan))
+    with pytest.raises(InputError, match="decoder/logits_dense/kernel: has values that are not finite"):
+        weights.load(folder)
+
+
+def test_a_tensor_with_the_name_of_a_group_is_refused(folder):
+    replace_tensors(folder, lambda tensors: tensors.update({"encoder": np.ones(1, np.float32)}))
+    with pytest.raises(InputError, match=r"model\.safetensors: (a tensor has the name of a group|unknown tensor)"):
+        weights.load(folder)

@@ -13,7 +13,6 @@ Nothing here unpickles. Shapes and types are known, and held against the setting
 
 import dataclasses
 import functools
-import json
 import math
 import os
 import re
@@ -28,7 +27,7 @@ import numpy as np
 from flax import traverse_util
 
 from mt3lite import config as config_module
-from mt3lite import network
+from mt3lite import network, reading
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 
@@ -192,7 +191,7 @@ def _open_legacy(folder: Path) -> Checkpoint:
         contents = flax.serialization.msgpack_restore(stored)
         version, optimizer = contents["version"], contents["optimizer"]
         target, step = _flat(dict(optimizer["target"])), int(optimizer["state"]["step"])
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{index}: not the index of a T5X checkpoint, or damaged: {_first_line(error)}") from error
     if version != VERSION:
         raise InputError(f"{index}: version {version} of the layout; wanted {VERSION} (T5X since June 2021)")
@@ -227,10 +226,10 @@ def _read_zarr_header(folder: Path) -> Tensor:
         raise InputError(f"{folder}: is missing; was the checkpoint copied whole?")
     path = folder / ".zarray"
     try:
-        header = json.loads(_read_bytes(path))
+        header = reading.parse_json(_read_bytes(path))
         shape, chunks = tuple(map(int, header["shape"])), tuple(map(int, header["chunks"]))
         dtype = ZARR_TYPES.get(header["dtype"], str(header["dtype"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not the header of a zarr array: {_first_line(error)}") from error
     if len(shape) != len(chunks) or not all(1 <= part <= whole for part, whole in zip(chunks, shape, strict=True)):
         raise InputError(f"{path}: chunks {chunks} do not fit the shape {shape}")
@@ -321,10 +320,7 @@ def _flat(tree: dict) -> dict:
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return reading.read_bytes(path, reading.MOST_TEXT_BYTES)
 
 
 def _first_line(error: BaseException) -> str:

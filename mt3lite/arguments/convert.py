@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mt3lite.arguments import types
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of ``mt3lite convert``."""
@@ -19,7 +21,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to make")
     parser.add_argument("--to-t5x", action="store_true", help="write a T5X checkpoint from a model")
-    parser.add_argument("--step", metavar="N", type=int, default=0, help="with --to-t5x: step it says (default: 0)")
+    parser.add_argument(
+        "--step", metavar="N", type=types.not_negative, default=0, help="with --to-t5x: step it says (default: 0)"
+    )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, help="settings (config.json of a run) where no preset has these shapes"
     )

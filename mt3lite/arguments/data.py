@@ -44,7 +44,7 @@ def _add_import(actions: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--skip-faulty", action="store_true", help="leave faulty tracks out instead of stopping")
     parser.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
-    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="processes (default: %(default)s)")
     parser.set_defaults(check=functools.partial(_check_import, parser))
 
 
@@ -64,7 +64,7 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--sample-rate", metavar="HZ", type=types.positive, default=16000, help="of the model (default: %(default)s)"
     )
-    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="processes (default: %(default)s)")
 
 
 def _add_show(actions: argparse._SubParsersAction) -> None:
@@ -121,14 +121,18 @@ def _add_synthesize(actions: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--soundfont", metavar="FILE", type=Path, action="append", required=True, help="each piece draws one"
     )
-    parser.add_argument("--hours", metavar="H", type=types.positive_number, required=True, help="of music to make")
+    parser.add_argument("--hours", metavar="H", type=types.hours, required=True, help="of music to make")
     parser.add_argument("--split", choices=SPLITS, default="train", help="(default: %(default)s)")
     parser.add_argument(
-        "--invented", metavar="WEIGHT", type=float, default=0.27, help="share of invented pieces (default: %(default)s)"
+        "--invented",
+        metavar="WEIGHT",
+        type=types.share,
+        default=0.27,
+        help="share of invented pieces (default: %(default)s)",
     )
     parser.add_argument("--stems", action="store_true", help="keep each instrument alone, too, beside the mix")
     parser.add_argument("--seed", metavar="N", type=types.not_negative, default=0, help="(default: %(default)s)")
-    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="processes (default: %(default)s)")
     parser.set_defaults(check=functools.partial(_check_synthesize, parser))
 
 

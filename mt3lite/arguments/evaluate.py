@@ -41,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=Path,
         help="keep a dataset's transcriptions here, and take those that are here (default: beside --json, if given)",
     )
-    parser.add_argument("--jobs", metavar="N", type=types.positive, help="processes for folders (default: all cores)")
+    parser.add_argument("--jobs", metavar="N", type=types.processes, help="processes for folders (default: all cores)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all scores here, too")
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write one line for each piece here")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page with tables and piano rolls here")

@@ -41,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     length.add_argument("--steps", metavar="N", type=types.positive, help="updates to make")
     length.add_argument("--minutes", metavar="M", type=types.positive_number, help="time to take instead")
     parser.add_argument("--batch-size", metavar="N", type=types.positive, help="examples of one update")
-    parser.add_argument("--seed", metavar="N", type=int, help="of the weights and examples (default: 0)")
+    parser.add_argument("--seed", metavar="N", type=types.not_negative, help="of the weights and examples (default: 0)")
     parser.add_argument("--no-augmentation", action="store_true", help="leave the recordings as they are")
     parser.add_argument("--origin", default="", help="what the model was trained on, kept in its folder")
     parser.add_argument("--license", default="", help="of the weights, kept in the model's folder")
@@ -79,7 +79,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--rematerialise", action="store_const", const=True, help="take more time and less memory for the gradient"
     )
-    group.add_argument("--workers", metavar="N", type=types.positive, help="processes that make examples")
+    group.add_argument("--workers", metavar="N", type=types.processes, help="processes that make examples")
     group.add_argument(
         "--model-devices", metavar="N", type=types.positive, help="devices that share the parameters (default: 1)"
     )

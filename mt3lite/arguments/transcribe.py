@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--soundfont", metavar="FILE", type=Path, help="what --sonify plays with (default: one it finds)"
     )
-    parser.add_argument("--batch-size", metavar="N", type=types.positive, help="segments decoded together")
-    parser.add_argument("--jobs", metavar="N", type=types.positive, default=1, help="recordings read at a time")
+    parser.add_argument("--batch-size", metavar="N", type=types.processes, help="segments decoded together")
+    parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="recordings read at a time")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print nothing but what went wrong")
@@ -56,7 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Exit for options that do not go together, and fill in the formats that `-o` implies."""
     output = arguments.output
-    if output is not None and (len(arguments.paths) > 1 or arguments.paths[0].is_dir()):
+    if output is not None and (len(arguments.paths) > 1 or os.path.isdir(arguments.paths[0])):
         parser.error("-o names the output of one file; for folders and several files use --output-dir")
     if output is not None:
         allowed = arguments.format or FORMATS

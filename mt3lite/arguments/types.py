@@ -2,38 +2,70 @@
 
 import argparse
 
+MOST = 1_000_000_000  # of anything that can be counted here; beyond it numbers do not fit where they go
+MOST_PROCESSES = 1024
+MOST_HOURS = 100_000
+
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    """Read a whole number from 1 to `MOST`."""
+    return _whole(text, 1, MOST)
+
+
+def processes(text: str) -> int:
+    """Read how many of something may be at work at a time."""
+    return _whole(text, 1, MOST_PROCESSES)
 
 
 def not_negative(text: str) -> int:
-    """Read a whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
+    """Read a whole number from 0 to `MOST`."""
+    return _whole(text, 0, MOST)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    number = int(text) if text.isdecimal() and len(text) <= len(str(MOST)) else -1
+    if not text.isdecimal() or 0 <= number < least:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number of at least {least}")
+    if not 0 <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is more than {most}")
+    return number
 
 
 def positive_number(text: str) -> float:
-    """Read a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    """Read a number above 0 and up to `MOST`."""
+    number = _number(text)
+    if not 0 < number <= MOST:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number above 0" + f" and up to {MOST}" * (number > 0))
+    return number
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to `MOST`."""
+    number = _number(text)
+    if not 0 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 0 to {MOST}")
+    return number
+
+
+def hours(text: str) -> float:
+    """Read a number of hours above 0, up to ten years of them."""
+    number = positive_number(text)
+    if number > MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is more than {MOST_HOURS} hours")
     return number
 
 
 def fraction(text: str) -> float:
     """Read a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
+    number = _number(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
+
+
+def _number(text: str) -> float:
+    """Return what a text says, -1 for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0

@@ -20,7 +20,7 @@ def use_cache() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax_folder = folder().with_name("jax")
         try:
-            jax_folder.mkdir(parents=True, exist_ok=True)
+            jax_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             return
         jax.config.update("jax_compilation_cache_dir", str(jax_folder))

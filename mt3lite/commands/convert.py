@@ -2,9 +2,8 @@
 
 import argparse
 
-from mt3lite import config, weights
+from mt3lite import config, reading, weights
 from mt3lite.adapters import t5x_checkpoint
-from mt3lite.errors import InputError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,8 +31,5 @@ def _settings(arguments: argparse.Namespace) -> config.Config | None:
     """Read the settings that were given by ``--config``."""
     if arguments.config is None:
         return None
-    try:
-        text = arguments.config.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{arguments.config}: cannot be read: {error.strerror}") from error
+    text = reading.read_text(arguments.config, reading.MOST_SETTINGS_BYTES)
     return config.from_json(text, str(arguments.config))

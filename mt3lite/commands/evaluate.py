@@ -12,9 +12,9 @@ from pathlib import Path
 import tqdm
 
 import mt3lite
-from mt3lite import files, note_files, score_files, score_page, score_tables, scoring
+from mt3lite import files, note_files, processes, score_files, score_page, score_tables, scoring
 from mt3lite.commands import pairs, quiet
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, printable
 from mt3lite.scoring import Scored, Summary
 
 PIECES_LISTED = 5  # with the lowest scores, on the terminal
@@ -32,7 +32,7 @@ class _Screen:
     def warn(self, line: str) -> None:
         """Tell of something odd."""
         with self._bar.external_write_mode():
-            print(f"mt3lite: {line}", file=sys.stderr, flush=True)
+            print(f"mt3lite: {printable(line)}", file=sys.stderr, flush=True)
 
     def complain(self, line: str) -> None:
         """Tell of something that could not be done."""
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not pieces:
         raise InputError("nothing could be scored")
     summary = scoring.summarise([piece.score for piece in pieces])
-    print(_tables(pieces, about, summary))
+    print(printable(_tables(pieces, about, summary)))
     _write(arguments, pieces, about, summary)
     return 1 if screen.num_problems else 0
 
@@ -103,7 +103,9 @@ def _score_pairs(found: list[pairs.Pair], settings: scoring.Settings, jobs: int 
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=quiet.libraries) as pool:
         try:
-            yield from pool.map(score, found, chunksize=4)
+            with processes.born_deaf():
+                results = pool.map(score, found, chunksize=4)
+            yield from results
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -36,13 +36,13 @@ def find_recordings(paths: Iterable[Path]) -> tuple[list[Recording], list[str]]:
     found: dict[str, Recording] = {}
     problems = []
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             recordings = [Recording(each, each.relative_to(path)) for each in _audio_files(path)]
             if not recordings:
                 problems.append(
                     f"{path}: no audio file in this folder (looked for {', '.join(sorted(audio.SUFFIXES))})"
                 )
-        elif path.exists():
+        elif os.path.exists(path):  # False for a name that no file can have
             recordings = [Recording(path, Path(path.name))]
         else:
             recordings = []
@@ -104,7 +104,7 @@ def check_outputs(jobs: Sequence[Job], *, overwrite: bool, make_folders: bool) -
             not to be; or the folder cannot be written to.
     """
     targets = [target for job in jobs for target in job.outputs.values()]
-    existing = [target for target in targets if target.exists()]
+    existing = [target for target in targets if os.path.exists(target)]
     if existing and not overwrite:
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise InputError(f"{existing[0]}{more}: exists already; give --overwrite to replace")

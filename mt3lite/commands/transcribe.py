@@ -10,7 +10,7 @@ import tqdm
 
 from mt3lite import audio, notes, outputs, plot, stopwatch, transcriber
 from mt3lite.commands import compilation, jobs, sonify
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, printable
 from mt3lite.transcriber import Transcriber, Transcription
 
 PNG, WAV = "png", jobs.SONIFIED_SUFFIX.removeprefix(".")
@@ -30,13 +30,13 @@ class _Screen:
         """Print a line, unless --quiet."""
         if not self.quiet:
             with self.bar.external_write_mode():
-                print(line, flush=True)
+                print(printable(line), flush=True)
 
     def complain(self, line: str) -> None:
         """Print one line about something that could not be done."""
         self.num_problems += 1
         with self.bar.external_write_mode():
-            print(f"mt3lite: {line}", file=sys.stderr, flush=True)
+            print(f"mt3lite: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mt3lite import audio, notes
+from mt3lite import audio, notes, processes
 from mt3lite.errors import InputError
 from mt3lite.training import datasets
 
@@ -145,7 +145,9 @@ def in_processes(function: Callable, items: list, jobs: int) -> Iterator:
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
-            yield from pool.map(function, items, chunksize=4)
+            with processes.born_deaf():
+                results = pool.map(function, items, chunksize=4)
+            yield from results
         except concurrent.futures.process.BrokenProcessPool as error:
             raise InputError(
                 "a worker process was ended from outside, as happens where memory runs out; run this again with fewer "

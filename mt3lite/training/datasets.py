@@ -15,14 +15,15 @@ piece, in step with it; a track without ``audio`` sounds as the sum of its stems
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, files, instruments, notes
-from mt3lite.errors import InputError
+from mt3lite import audio, files, instruments, notes, reading
+from mt3lite.errors import InputError, reason, shown
 
 MANIFEST_NAME = "manifest.jsonl"
 SPLITS = ("train", "validation", "test")
@@ -113,18 +114,18 @@ def read_lines(path: str | Path) -> dict[int, Track]:
     """Read a manifest as `read_manifest` does; return the tracks by the number of their line, counted from 1."""
     path = manifest_path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such manifest; a dataset folder holds a {MANIFEST_NAME}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text: {error}") from error
+        lines = reading.read_text(path).split("\n")  # not splitlines: JSON may hold the other ends of lines
+    except InputError as error:
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such manifest; a dataset folder holds a {MANIFEST_NAME}") from error
+        raise
     tracks, faults, first_line = {}, [], {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         track, line_faults = _parse_line(line, path.parent)
         if track is not None and first_line.setdefault(track.id, number) != number:
-            line_faults.append(f"id {track.id!r} is already that of line {first_line[track.id]}")
+            line_faults.append(f"id {shown(track.id)} is already that of line {first_line[track.id]}")
         faults += [f"line {number}: {fault}" for fault in line_faults]
         tracks[number] = track
     refuse(path, faults)
@@ -164,9 +165,9 @@ def split_by_hash(name: str, held_out_fraction: float) -> str:
 def _parse_line(line: str, folder: Path) -> tuple[Track | None, list[str]]:
     """One line to a track, or None, and what is wrong with it."""
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        return None, [f"not JSON: {error}"]
+        entry = reading.parse_json(line)
+    except InputError as error:
+        return None, [str(error)]
     if not isinstance(entry, dict):
         return None, [f"a JSON object is wanted, not {type(entry).__name__}"]
     faults = _key_faults(entry)
@@ -182,42 +183,42 @@ def _parse_line(line: str, folder: Path) -> tuple[Track | None, list[str]]:
         audio=recording, midi=folder / entry["midi"], duration_seconds=entry.get("duration"), stems=stems, **rest
     )
     named = [recording, track.midi, *(path for stem in stems for path in (stem.audio, stem.midi))]
-    return track, [f"no such file: {path}" for path in named if path and not path.is_file()]
+    return track, [f"no such file: {reason(str(path))}" for path in named if path and not os.path.isfile(path)]
 
 
 def _key_faults(entry: dict) -> list[str]:
     faults = [f"missing key {key!r}" for key in _NEEDED_KEYS if key not in entry]
     if "audio" not in entry and not entry.get("stems"):
         faults.append("missing key 'audio'; only a track with 'stems' can do without")
-    faults += [f"unknown key {key!r}; known ones: {', '.join(_KEYS)}" for key in entry if key not in _KEYS]
+    faults += [f"unknown key {shown(key)}; known ones: {', '.join(_KEYS)}" for key in entry if key not in _KEYS]
     for key in _TEXT_KEYS:
         may_be_empty = key in ("license", "source")
         if key in entry and not (isinstance(entry[key], str) and (entry[key] or may_be_empty)):
-            faults.append(f"{key!r} must be text, not {entry[key]!r}")
+            faults.append(f"{key!r} must be text, not {shown(entry[key])}")
     if isinstance(entry.get("split"), str) and entry["split"] not in SPLITS:
-        faults.append(f"split {entry['split']!r} is none of {', '.join(SPLITS)}")
+        faults.append(f"split {shown(entry['split'])} is none of {', '.join(SPLITS)}")
     duration = entry.get("duration", 1.0)
     number = isinstance(duration, int | float) and not isinstance(duration, bool)
     if not (number and math.isfinite(duration) and duration > 0):
-        faults.append(f"'duration' must be a number of seconds above 0, not {duration!r}")
+        faults.append(f"'duration' must be a number of seconds above 0, not {shown(duration)}")
     stems = entry.get("stems", [])
     if not isinstance(stems, list):
-        return [*faults, f"'stems' must be a list, not {stems!r}"]
+        return [*faults, f"'stems' must be a list, not {shown(stems)}"]
     return faults + [f"stem {number}: {fault}" for number, stem in enumerate(stems, 1) for fault in _stem_faults(stem)]
 
 
 def _stem_faults(stem: object) -> list[str]:
     if not isinstance(stem, dict):
-        return [f"an object is wanted, not {stem!r}"]
-    faults = [f"unknown key {key!r}; known ones: {', '.join(_STEM_KEYS)}" for key in stem if key not in _STEM_KEYS]
+        return [f"an object is wanted, not {shown(stem)}"]
+    faults = [f"unknown key {shown(key)}; known ones: {', '.join(_STEM_KEYS)}" for key in stem if key not in _STEM_KEYS]
     for key in ("audio", "midi"):
         if (key == "audio" or key in stem) and not (isinstance(stem.get(key), str) and stem[key]):
-            faults.append(f"{key!r} must be text, not {stem.get(key)!r}")
+            faults.append(f"{key!r} must be text, not {shown(stem.get(key))}")
     if not isinstance(stem.get("is_drum", False), bool):
-        faults.append(f"'is_drum' must be true or false, not {stem['is_drum']!r}")
+        faults.append(f"'is_drum' must be true or false, not {shown(stem['is_drum'])}")
     program = stem.get("program", 0 if stem.get("is_drum") else None)
     if type(program) is not int or not 0 <= program < instruments.NUM_PROGRAMS:
-        faults.append(f"'program' must be a General MIDI program, 0 to 127, not {program!r}")
+        faults.append(f"'program' must be a General MIDI program, 0 to 127, not {shown(program)}")
     return faults
 
 
@@ -263,4 +264,10 @@ def to_line(track: Track, folder: Path) -> str:
         midi = {"midi": relative(stem.midi)} if stem.midi else {}
         instrument = {"is_drum": True} if stem.is_drum else {"program": stem.program}
         stems.append({"audio": relative(stem.audio), **midi, **instrument})
-    return json.dumps(entry | ({"stems": stems} if stems else {}), ensure_ascii=False) + "\n"
+    entry |= {"stems": stems} if stems else {}
+    line = json.dumps(entry, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # the name of a file that is no text
+        line = json.dumps(entry)
+    return line + "\n"

@@ -1,7 +1,6 @@
 """A split of a dataset -> scores of a model on it, of which what is done can be kept for the next run."""
 
 import hashlib
-import json
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 import mt3lite
-from mt3lite import note_files, notes, outputs, scoring, weights
-from mt3lite.errors import InputError
+from mt3lite import note_files, notes, outputs, reading, scoring, weights
+from mt3lite.errors import InputError, reason
 from mt3lite.scoring import Scored
 from mt3lite.training import datasets
 from mt3lite.transcriber import Transcriber
+
+LONGEST_NAME = 200  # of a file that is named after a track
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def _kept(transcriber: Transcriber, track: datasets.Track, workdir: Path) -> _He
     What is new is read back, too, so that a run that was interrupted scores the same numbers as one that was not.
     """
     folder = workdir / model_key(transcriber.model)
-    path = folder / f"{urllib.parse.quote(track.id, safe=' ')}.json"
+    name = urllib.parse.quote(track.id, safe=" ", errors="backslashreplace")
+    if len(name) > LONGEST_NAME:
+        name = hashlib.sha256(name.encode()).hexdigest()
+    path = folder / f"{name}.json"
     made_of = {"version": mt3lite.__version__, "audio_sha256": [_sha256(each) for each in track.recordings]}
     if not path.is_file() or _about(path)["made_of"] != made_of:
         found = _transcribe(transcriber, track)
@@ -115,10 +119,13 @@ def _about(path: Path) -> dict:
         InputError: it is not ours, or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = reading.parse_json(reading.read_text(path))
+        counts = [content[key] for key in ("duration_seconds", "invalid_events", "dropped_events")]
+        if not all(type(each) in (int, float) and each >= 0 for each in counts):
+            raise InputError("a count is none")
         return {key: content[key] for key in ("made_of", "duration_seconds", "invalid_events", "dropped_events")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a transcription that an evaluation kept ({error}); delete it") from error
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a transcription that an evaluation kept ({reason(error)}); delete it") from error
 
 
 def _sha256(path: Path) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, notes
-from mt3lite.errors import InputError
+from mt3lite import audio, notes, reading
+from mt3lite.errors import InputError, reason
 from mt3lite.training import datasets, importing, slakh
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery, Imported, import_dataset, rows_to_notes, table_rows
@@ -111,8 +111,11 @@ def _read_guitarset(path: Path, midi: Path) -> dict[Path, np.ndarray]:
             for string in strings
             for note in string.data
         ]
-    except (OSError, ValueError, KeyError, TypeError, jams.JamsError) as error:
-        raise InputError(f"{path}: cannot be read as JAMS: {error!r}") from error
+    except (
+        *(OSError, ValueError, OverflowError, LookupError, TypeError, AttributeError, RecursionError),
+        jams.JamsError,
+    ) as error:
+        raise InputError(f"{path}: cannot be read as JAMS: {type(error).__name__}: {reason(error)}") from error
     return {midi: rows_to_notes(rows, path)}
 
 
@@ -168,8 +171,10 @@ def _read_musicnet(path: Path, midi: Path) -> dict[Path, np.ndarray]:
             )
             for row in table_rows(path, ("start_time", "end_time", "instrument", "note"))
         ]
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: a label is not a whole number: {error}") from error
+    except InputError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: a label is not a whole number: {reason(error)}") from error
     return {midi: rows_to_notes(rows, path)}
 
 
@@ -205,13 +210,19 @@ def _read_urmp(paths: list[Path], track: Track) -> dict[Path, np.ndarray]:
     parts = {}
     for path, stem in zip(paths, track.stems, strict=True):
         try:
-            rows = [[float(value) for value in line.split()] for line in path.read_text().splitlines() if line.strip()]
+            rows = [
+                [float(value) for value in line.split()]
+                for line in reading.read_text(path).splitlines()
+                if line.strip()
+            ]
             parts[stem.midi] = rows_to_notes(
                 [(row[0], row[0] + row[2], round(69 + 12 * math.log2(row[1] / 440)), stem.program) for row in rows],
                 path,
             )
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(f"{path}: lines of onset, frequency and duration are wanted: {error}") from error
+        except InputError:
+            raise
+        except (ValueError, IndexError, OverflowError) as error:
+            raise InputError(f"{path}: lines of onset, frequency and duration are wanted: {reason(error)}") from error
     return {track.midi: notes.sort(np.concatenate([notes.empty(), *parts.values()])), **parts}
 
 

@@ -7,6 +7,7 @@ MIDI into ``midi/`` beside the manifest. On request recordings are converted int
 import csv
 import dataclasses
 import functools
+import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from mt3lite import audio, files, instruments, notes
-from mt3lite.errors import InputError
+from mt3lite import audio, files, instruments, notes, reading
+from mt3lite.errors import InputError, reason
 from mt3lite.training import checks, datasets
 
 VELOCITY = 100  # of notes whose annotation does not say how loud they are
@@ -174,7 +175,10 @@ def _convert_file(path: Path, job: _Job) -> Path:
     Raises:
         InputError: the recording cannot be read, or the file cannot be written.
     """
-    converted = job.out / CONVERTED_FOLDER / path.relative_to(job.root).with_suffix(".flac")
+    below = Path(os.path.relpath(path, job.root))
+    if below.parts[0] == "..":  # a table may name any file; where it names one to write is not for it to say
+        raise InputError(f"{path}: lies outside of {job.root}, so it is not converted")
+    converted = job.out / CONVERTED_FOLDER / below.with_suffix(".flac")
     if converted.is_file() and converted.stat().st_mtime >= path.stat().st_mtime:
         return converted
     files.make_folder(converted.parent)
@@ -225,14 +229,17 @@ def table_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
         InputError: it cannot be read, or lacks one of the columns.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}: has no column {', '.join(missing)}; is it the publisher's file?")
-            return list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as CSV: {error}") from error
+        reader = csv.DictReader(io.StringIO(reading.read_text(path).removeprefix("\ufeff"), newline=""))
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}: has no column {', '.join(missing)}; is it the publisher's file?")
+        rows = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read as CSV: {reason(error)}") from error
+    for number, row in enumerate(rows, start=1):
+        if any(row[name] is None for name in columns):
+            raise InputError(f"{path}: row {number} has fewer columns than the first line")
+    return rows
 
 
 def rows_to_notes(rows: Iterable[tuple], path: Path) -> np.ndarray:
@@ -241,8 +248,14 @@ def rows_to_notes(rows: Iterable[tuple], path: Path) -> np.ndarray:
     Raises:
         InputError: a pitch, a program or a time that is none; `path` is what it came from.
     """
-    played = notes.from_rows((onset, offset, pitch, VELOCITY, program, False) for onset, offset, pitch, program in rows)
-    good = np.isfinite(played["onset"]) & np.isfinite(played["offset"]) & (played["onset"] >= 0)
+    try:
+        played = notes.from_rows(
+            (onset, offset, pitch, VELOCITY, program, False) for onset, offset, pitch, program in rows
+        )
+    except OverflowError as error:
+        raise InputError(f"{path}: a number is far beyond those of MIDI: {reason(error)}") from error
+    good = (played["offset"] <= notes.LATEST_SECONDS) & (played["onset"] >= 0)
+    good &= played["onset"] <= notes.LATEST_SECONDS
     good &= (played["pitch"] >= 0) & (played["pitch"] <= 127)
     good &= (played["program"] >= 0) & (played["program"] < instruments.NUM_PROGRAMS)
     if not good.all():

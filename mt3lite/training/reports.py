@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import tensorboardX
 
-from mt3lite import files
-from mt3lite.errors import InputError
+from mt3lite import files, reading
+from mt3lite.errors import InputError, reason
 from mt3lite.training import update
 from mt3lite.training.settings import TrainConfig
 
@@ -167,8 +167,11 @@ def _take_out_after(path: Path, step: int) -> None:
     """Take the rows after a step out of a CSV file, and one that was cut short when the process ended."""
     if not path.exists():
         return
-    lines = [line for line in path.read_bytes().decode().splitlines(keepends=True) if line.endswith("\n")]
-    kept = lines[:1] + [line for line in lines[1:] if int(line.split(",")[0]) <= step]
+    lines = [line for line in reading.read_text(path).splitlines(keepends=True) if line.endswith("\n")]
+    try:
+        kept = lines[:1] + [line for line in lines[1:] if int(line.split(",")[0]) <= step]
+    except ValueError as error:
+        raise InputError(f"{path}: a row of it does not begin with the number of a step: {reason(error)}") from error
     with files.atomic_path(path) as temporary:
         temporary.write_bytes("".join(kept).encode())
     if not kept:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import notes
-from mt3lite.errors import InputError
+from mt3lite import notes, reading
+from mt3lite.errors import InputError, reason, shown
 from mt3lite.training import datasets
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery
@@ -57,6 +57,7 @@ CLASSES: dict[str, tuple[int, tuple[int, ...]]] = {
     "Synth Pad": (88, tuple(range(88, 96))),
 }
 CLASS_PROGRAM = {program: stands_for for stands_for, programs in CLASSES.values() for program in programs}
+LONGEST_STEM_NAME = 40
 DRUM_PROGRAM = 128  # what the metadata say for drums
 
 # MT3's track specifications: the `inst_class` in the metadata, the program, and whether it is drums.
@@ -151,22 +152,30 @@ def _read_song(path: Path, split: str) -> _Song:
     except ImportError as error:
         raise InputError("reading Slakh's metadata needs PyYAML: pip install 'mt3lite[data]'") from error
     try:
-        metadata = yaml.safe_load(path.read_text(encoding="utf-8"))
+        metadata = yaml.safe_load(reading.read_text(path, reading.MOST_SETTINGS_BYTES))
         source, listed = f"lmd:{metadata.get('UUID', '')}", metadata["stems"].items()
         stems = [
             _stem_entry(path, name, entry)
             for name, entry in sorted(listed)
-            if entry["audio_rendered"] or _audio(path.parent / "stems" / name).is_file()
+            if entry["audio_rendered"] or _audio(path.parent / "stems" / str(name)).is_file()
         ]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as a song's metadata: {type(error).__name__}: {reason}") from error
+    except InputError:
+        raise
+    except (
+        *(OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError),
+        *(ValueError, OverflowError),  # a date that is none, a number beyond all
+    ) as error:
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise InputError(f"{path}: cannot be read as a song's metadata: {why}") from error
     if not stems:
         raise InputError(f"{path}: no stem of this song was rendered")
     return _Song(path.parent, split, source, tuple(stems))
 
 
 def _stem_entry(path: Path, name: str, entry: dict) -> _StemEntry:
+    if not isinstance(name, str) or Path(name).name != name or len(name) > LONGEST_STEM_NAME:
+        # Files are named after it, also those that are written.
+        raise InputError(f"{path}: {shown(name)} is not the name of a stem, such as S00")
     program, is_drum = entry["program_num"], bool(entry["is_drum"]) or entry["program_num"] == DRUM_PROGRAM
     if not is_drum and program not in CLASS_PROGRAM:
         raise InputError(f"{path}: stem {name} has the program {program}, which none of Slakh's classes has")

@@ -9,14 +9,13 @@ import concurrent.futures.process
 import functools
 import json
 import multiprocessing
-import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, files, notes, render
+from mt3lite import audio, files, notes, processes, reading, render
 from mt3lite.errors import InputError
 from mt3lite.training import arranging, datasets, midi_sources, procedural
 
@@ -98,6 +97,13 @@ def synthesize(out_folder: str | Path, config: SynthesisConfig, *, jobs: int = 1
     out_folder = Path(out_folder)
     for soundfont in config.soundfonts:
         render.check_soundfont(soundfont, arranging.PITCHED_PROGRAMS)
+    files.make_folder(out_folder)
+    with files.held(out_folder):
+        return _fill(out_folder, config, jobs, progress)
+
+
+def _fill(out_folder: Path, config: SynthesisConfig, jobs: int, progress: bool) -> int:
+    """Make what is not there yet, see `synthesize`."""
     _claim_folder(out_folder, config)
     tracks = _finished(out_folder)
     pieces = [piece for piece in _plan(config) if piece.id not in tracks]
@@ -129,18 +135,17 @@ def _bar(total: int, progress: bool):
 
 
 def _claim_folder(folder: Path, config: SynthesisConfig) -> None:
-    """Make the folder, or check that it was made with the same config but for the hours."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: the folder cannot be made: {error.strerror}") from error
+    """Check that the folder is new, or was made with the same config but for the hours."""
     wanted = json.loads(json.dumps(asdict(config)))
     path = folder / _SETTINGS_NAME
     if path.exists():
         # A setting that is younger than the folder had its default's effect then.
         defaults = {field.name: field.default for field in fields(config)}
-        found = {**defaults, **json.loads(path.read_text(encoding="utf-8"))}
-        changed = sorted(key for key in wanted if key != "hours" and found[key] != wanted[key])
+        try:
+            found = {**defaults, **reading.parse_json(reading.read_text(path, reading.MOST_SETTINGS_BYTES))}
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path}: cannot be gone on from: {str(error).removeprefix(f'{path}: ')}") from error
+        changed = sorted(key for key in wanted if key != "hours" and found.get(key) != wanted[key])
         if changed:
             raise InputError(f"{folder}: holds pieces made with another {', '.join(changed)}; choose another folder")
     with files.atomic_path(path) as temporary:
@@ -197,18 +202,14 @@ def _make_all(
         return
     # Not "fork": a parent that has started JAX has threads, and a forked child may hang on their locks.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context, _leave_interrupts_to_the_parent) as pool:
-        futures = [pool.submit(make, piece) for piece in pieces]
+    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
+        with processes.born_deaf():
+            futures = [pool.submit(make, piece) for piece in pieces]
         try:
             for future in concurrent.futures.as_completed(futures):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    """In a worker: Ctrl-C reaches all processes of a terminal, and one of them shall answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _make_piece(piece: _Piece, config: SynthesisConfig, out_folder: Path) -> tuple[datasets.Track, list[str]]:

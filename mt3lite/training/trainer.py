@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mt3lite import config as config_module
-from mt3lite import files
+from mt3lite import files, reading
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import (
@@ -82,13 +82,15 @@ def fit(
             written.
         Terminated: SIGTERM came; the run is saved and goes on when it is started again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_same_run(folder / "config.json", config_module.to_json(config))
-    _check_same_run(folder / "train.json", json.dumps(dataclasses.asdict(train), indent=2), settings.FREE)
+    files.make_folder(folder)
     mesh = sharding.make_mesh(train.model_devices)
     compiled = train.for_update()
     validator = validation.Validator(validation_tracks[: train.evaluate_tracks], config)
     with contextlib.ExitStack() as stack:
+        if jax.process_index() == 0:
+            stack.enter_context(files.held(folder))  # two runs in one folder would spoil each other's records
+        _check_same_run(folder / "config.json", config_module.to_json(config))
+        _check_same_run(folder / "train.json", json.dumps(dataclasses.asdict(train), indent=2), settings.FREE)
         saved = stack.enter_context(checkpoints.Checkpoints(folder / "checkpoints", train.keep_checkpoints))
         batches = stack.enter_context(contextlib.closing(_batches(tracks, config, train, augmentation)))
         state, notes = saved.restore(update.initial_state(config, train, mesh, initial_params), batches)
@@ -166,7 +168,12 @@ def _batches(tracks, config: Config, train: TrainConfig, augmentation) -> loader
 def _check_same_run(path: Path, text: str, free: Sequence[str] = ()) -> None:
     """Keep settings beside the run; refuse to go on with others than it was begun with, but for those that are free."""
     if path.exists():
-        before, now = json.loads(path.read_text()), json.loads(text)
+        try:
+            before, now = reading.parse_json(reading.read_text(path, reading.MOST_SETTINGS_BYTES)), json.loads(text)
+        except InputError as error:
+            raise InputError(f"{path}: cannot be gone on from: {str(error).removeprefix(f'{path}: ')}") from error
+        if not isinstance(before, dict):
+            raise InputError(f"{path}: cannot be gone on from: it holds no settings")
         different = [key for key in before | now if before.get(key) != now.get(key) and key not in free]
         if different:
             raise InputError(

@@ -93,8 +93,9 @@ def nothing_half_written(folder: Path) -> None:
     assert not left, f"left behind: {left}"
 
 
-def save(path: Path) -> None:
-    """Write what was counted, added to what is in the file already: kinds that were not run keep their rows."""
-    before = json.loads(path.read_text()) if path.exists() else {}
-    rows = before | {kind: dict(sorted(counter.items())) for kind, counter in counts.items()}
-    path.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
+def save(path: Path, **about) -> None:
+    """Write what was counted, and about the run; kinds that a file of before has and this run has not stay."""
+    rows = json.loads(path.read_text())["counts"] if path.exists() else {}
+    for kind, counter in counts.items():
+        rows[kind] = {"scale": SCALE, **dict(sorted(counter.items()))}
+    path.write_text(json.dumps({"about": about, "counts": dict(sorted(rows.items()))}, indent=1) + "\n")
