@@ -122,11 +122,12 @@ def _readme_cell(row: dict, tool: str) -> str:
 
     if "Onset F1" not in row.get(tool, {}):
         return "–"
-    ours = row.get(f"mt3lite, on {tool}'s pieces")
-    if not ours:
+    number = len(row[tool]["pieces"])
+    if number == len(row.get("mt3lite", row[tool])["pieces"]):
         return two(row[tool])
-    number = len(ours["pieces"])
-    return f"{two(row[tool])} ({number} piece{'s' * (number > 1)}; mt3lite there {two(ours)})"
+    ours = row.get(f"mt3lite, on {tool}'s pieces")
+    there = f"; mt3lite there {two(ours)}" if ours else ""
+    return f"{two(row[tool])} ({number} piece{'s' * (number > 1)}{there})"
 
 
 def update_readme(text: str) -> None:
