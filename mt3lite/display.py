@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def to_html(found: np.ndarray, *, duration_seconds: float, granularity: str) -> 
     return f'<div class="mt3lite">{"".join(parts)}</div>'
 
 
-def _or_reason(make, *arguments) -> str:
+def _or_reason(make: Callable[..., str], *arguments: object) -> str:
     """Return what `make` makes, or the reason why it cannot, escaped."""
     try:
         return make(*arguments)

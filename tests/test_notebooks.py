@@ -169,7 +169,7 @@ def test_training(machine):
     scores = printed_by(cells, "from pathlib")
     assert re.search(r"^start: \d+ notes, onset F1 ", scores) and "run/model: " in scores
     assert "image/png" in outputs_of(cells, "from mt3lite import plot")[-1].data
-    assert zipfile.ZipFile(machine / "model.zip").namelist() == ["config.json", "model.safetensors"]
+    assert set(zipfile.ZipFile(machine / "model.zip").namelist()) == {"config.json", "model.safetensors"}
     assert weights.load(machine / "run" / "model").config.network == start.network
     assert "notes</b> in 31.0 s" in cells[-1].outputs[-1].data["text/html"]
     assert not (machine.parent / "asked.txt").exists()
