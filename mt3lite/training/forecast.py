@@ -29,7 +29,7 @@ class Forecast:
     temporary_bytes: int | None  # of the update itself, on one device; None where XLA does not tell
     seconds: float  # an update, batch at hand
     loader_seconds: float  # a batch, by the loader
-    tokens: float  # of the targets in a batch, without padding
+    tokens: float  # of the targets in a batch, without padding; mean of the first pool's batches
 
     @property
     def tokens_per_day(self) -> float:
@@ -42,7 +42,8 @@ def forecast(
 ) -> Forecast:
     """Compile an update and make a few with batches of the tracks; nothing is kept.
 
-    The batch that is timed has the longest targets of the first pool, so the numbers are on the safe side.
+    The batch that is timed has the longest targets of the first pool, so the time is on the safe side; tokens are
+    counted in all of the pool, as most batches have fewer than that one.
     """
     mesh = sharding.make_mesh(train.model_devices)
     made = loader.batches(tracks, config, augmentation, batch_size=train.batch_size, seed=train.seed)
@@ -76,7 +77,7 @@ def forecast(
         temporary_bytes=memory.temp_size_in_bytes if memory else None,
         seconds=min(seconds[1:]),
         loader_seconds=loader_seconds,
-        tokens=float((batch.tokens > 0).sum()),
+        tokens=sum(int((each.tokens > 0).sum()) for each in pool) / len(pool),
     )
 
 
@@ -93,7 +94,7 @@ def table(found: Forecast) -> str:
         ("FLOPs an update", known(found.flops, 1e9, "GFLOP") + speed),
         ("memory, state", f"{found.state_bytes / 2**20:.0f} MiB"),
         ("memory, update", known(found.temporary_bytes, 2**20, "MiB")),
-        ("targets", f"{found.tokens:.0f} tokens in rows of {found.target_length}"),
+        ("targets", f"{found.tokens:.0f} tokens a batch; rows of up to {found.target_length} are timed"),
         ("time an update", f"{found.seconds:.3f} s"),
         ("time a batch", f"{found.loader_seconds:.3f} s by the loader, while the device works"),
         ("speed", f"{found.tokens_per_day / 1e6:.2f} million tokens a day"),
