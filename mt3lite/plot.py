@@ -194,7 +194,8 @@ class _Panel:
             lengths = np.full(len(lengths), drawing.DRUM_INCHES / second_inches)
         else:
             drawing.keys(axes, int(self.pitches[0]), int(self.pitches[-1]))
-            lengths = np.maximum(lengths - drawing.GAP_INCHES / second_inches, drawing.NARROWEST_INCHES / second_inches)
+            gaps = np.minimum(drawing.GAP_INCHES / second_inches, lengths / 4)
+            lengths = np.maximum(lengths - gaps, drawing.NARROWEST_INCHES / second_inches)
         left, right = self.notes["onset"], self.notes["onset"] + lengths
         here = (left < end_seconds) & (right > start_seconds)
         rows = np.searchsorted(self.pitches, self.notes["pitch"]) if self.is_drums else self.notes["pitch"]

@@ -86,7 +86,7 @@ def test_instruments_are_counted(silent, no_pictures):
 
 def test_what_is_missing_is_named_and_the_rest_is_shown(silent, no_pictures):
     page = shown()
-    assert "a picture needs matplotlib: pip install mt3lite[plot]" in page.text
+    assert "a picture needs matplotlib: pip install 'mt3lite[plot]'" in page.text
     assert "rendering needs <FluidSynth>" in page.text  # escaped, or it would be a tag
     assert {"img", "audio"}.isdisjoint(name for name, _ in page.tags)
 

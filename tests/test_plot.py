@@ -155,7 +155,7 @@ def lab(light: np.ndarray) -> np.ndarray:
 
 def test_without_matplotlib_the_cure_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"a picture needs matplotlib: pip install mt3lite\[plot\]"):
+    with pytest.raises(InputError, match=r"a picture needs matplotlib: pip install 'mt3lite\[plot\]'"):
         plot.write_piano_roll(PIECE, tmp_path / "a.png", title="", duration_seconds=1.0, granularity="full")
 
 
