@@ -138,7 +138,7 @@ def try_python(version: str, python: str, wheel: Path) -> None:
         before = size_of(environment)
         program = environment / "bin" / "python"
         run([program, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel])
-        run([program, "-m", "pip", "check"], quiet=True)
+        run([program, "-m", "pip", "check"])
         installed = (size_of(environment) - before) / MIB
         print(f"   {installed:.0f} MiB installed in {time.perf_counter() - began:.0f} s", flush=True)
         use(environment / "bin", work, wheel)
@@ -180,9 +180,9 @@ def use(programs: Path, work: Path, wheel: Path) -> None:
 
 def offline(command: list, work: Path, *, code: int = 0) -> str:
     """Run a command in `work` without a network; return what it wrote, on standard error for a wanted failure."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JAX", "XLA"))}
     nowhere = "http://127.0.0.1:9"  # the port of "discard", for libraries that ask when there is no other way
-    environment |= {"XDG_CACHE_HOME": str(work.parent / "cache"), "https_proxy": nowhere, "http_proxy": nowhere}
+    environment = clean_environment() | {"https_proxy": nowhere, "http_proxy": nowhere}
+    environment["XDG_CACHE_HOME"] = str(work.parent / "cache")  # nothing is compiled yet
     ran = subprocess.run(
         [*without_network(), *command], cwd=work, env=environment, capture_output=True, text=True, check=False
     )
@@ -204,9 +204,16 @@ def without_network() -> list[str]:
     return []
 
 
-def run(command: list, *, quiet: bool = False) -> None:
+def clean_environment() -> dict[str, str]:
+    """Return the variables without those that lead Python to this checkout, or JAX to settings of this machine."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "JAX", "XLA"))}
+
+
+def run(command: list) -> None:
     """Run a command; stop with all that it wrote when it fails."""
-    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    ran = subprocess.run(
+        command, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if ran.returncode:
         sys.exit(f"{' '.join(map(str, command))}: exit code {ran.returncode}\n{ran.stdout}")
 
