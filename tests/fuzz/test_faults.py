@@ -22,6 +22,7 @@ import tones
 from mt3lite import cli, files, notes
 from mt3lite.training import datasets
 
+pytestmark = pytest.mark.skipif("MT3LITE_FUZZ_SCALE" not in os.environ, reason="takes its time: make fuzz")
 PIECE = notes.from_rows([(0.05 * i, 0.05 * i + 0.04, 40 + i % 50, 90, i % 30, False) for i in range(800)])
 
 
