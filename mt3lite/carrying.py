@@ -2,8 +2,9 @@
 
 A program, a velocity or a shift is in force until the next one, and a pitch sounds until it is ended; a small decoder
 would need many steps of training to look that up among its tokens. So it is told, by one row of integers a place: the
-last token of each range in `NetworkConfig.carried_ranges`, and which pitches of `NetworkConfig.pitch_range` sound. A
-network that hears (`hearing.py`) is also told which pitches and drums were written since the last shift.
+last token of each range in `NetworkConfig.carried_ranges`, and with which program each pitch of
+`NetworkConfig.pitch_range` sounds. A network that hears (`hearing.py`) is also told which pitches and drums were written
+since the last shift.
 
 Axes: B batch, T tokens, R carried ranges and pitches, N ranges or pitches.
 """
@@ -24,8 +25,8 @@ class Told(NamedTuple):
     velocity: jax.Array  # int32 [...]: bin; -1 for none yet
     in_ties: jax.Array  # bool [...]: the section of tied notes is open
     program: jax.Array  # int32 [...]; -1 for none yet
-    sounding: jax.Array  # int32 [..., pitches], 0 or 1, as the next two
-    said_pitches: jax.Array
+    sounding: jax.Array  # int32 [..., pitches]: 1 + the program that each pitch sounds with, 0 if it does not
+    said_pitches: jax.Array  # int32 [..., pitches], 0 or 1, as the next
     said_drums: jax.Array  # int32 [..., drums]
 
     @classmethod
@@ -61,8 +62,9 @@ def sequence(tokens: jax.Array, config: "network.NetworkConfig") -> jax.Array:
     """Return what the decoder is told at each place: tokens [B, T] -> int32 [B, T, R].
 
     A column for each of `config.carried_ranges` holds the last token of it so far as id - first + 1, 0 for none yet; a
-    column for each pitch of `config.pitch_range` whether it sounds, 0 or 1; and, for a network that hears, a column for
-    each pitch and then each drum of `config.drum_range` whether it came after the last shift or tie token, 0 or 1.
+    column for each pitch of `config.pitch_range` the program that it sounds with, told in the same way (1 where none was
+    named), 0 if it does not sound; and, for a network that hears, a column for each pitch and then each drum of
+    `config.drum_range` whether it came after the last shift or tie token, 0 or 1.
     """
     places = jnp.arange(tokens.shape[1])[:, None]
 
@@ -80,8 +82,7 @@ def sequence(tokens: jax.Array, config: "network.NetworkConfig") -> jax.Array:
     if not num_pitches:
         return told
     latest = latest_of(tokens[..., None] == first_pitch + jnp.arange(num_pitches))
-    sounding = (latest >= 0) & at(_starts_notes(told), latest)
-    columns = [told, sounding.astype(jnp.int32)]
+    columns = [told, jnp.where(latest >= 0, at(_started(told), latest), 0)]
     if config.hearing:
         said = latest_of(tokens[..., None] == _note_tokens(config)) > latest_of(_moves(tokens, config)[..., None])
         columns.append(said.astype(jnp.int32))
@@ -97,7 +98,7 @@ def carry(carried: jax.Array, tokens: jax.Array, config: "network.NetworkConfig"
     first_pitch, num_pitches = config.pitch_range
     if num_pitches:
         said = tokens == first_pitch + jnp.arange(num_pitches)
-        sounding = jnp.where(said, _starts_notes(told)[:, None], sounding)
+        sounding = jnp.where(said, _started(told)[:, None], sounding)
     if config.hearing:
         said_now = jnp.where(_moves(tokens, config), 0, said_now | (tokens == _note_tokens(config)))
     return jnp.concatenate([told, sounding, said_now], axis=-1)
@@ -108,7 +109,10 @@ def empty(config: "network.NetworkConfig", batch: int) -> jax.Array:
     return jnp.zeros((batch, width(config)), jnp.int32)
 
 
-def _starts_notes(told: jax.Array) -> jax.Array:
-    """Return whether a pitch token begins a note: told [..., 4] of shift, velocity, tie, program -> bool [...]."""
+def _started(told: jax.Array) -> jax.Array:
+    """Return with which program a pitch token begins a note, 0 if it ends one: told [..., 4] -> int32 [...].
+
+    The columns of told are shift, velocity, tie, program.
+    """
     tie_section_open, loud = told[..., 2] == 0, told[..., 1] > 1  # velocity bin 0, the end of a note, is told as 1
-    return tie_section_open | loud
+    return jnp.where(tie_section_open | loud, jnp.maximum(told[..., 3], 1), 0)

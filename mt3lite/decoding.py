@@ -24,9 +24,6 @@ from mt3lite.codec import CodecConfig
 from mt3lite.errors import InputError
 
 FIRST_CACHE_LENGTH, CACHE_GROWTH = 128, 4  # tokens, and a factor; see `_cache_lengths`
-# The chances of a shift and of the end count by this when the kind of event is chosen: a note left out at its time
-# cannot come later. Found with the gates of `small`, on held-out pieces with training's sounds.
-MOVE_ON_WEIGHT = 0.25
 NUM_PITCHES = 128
 SILENT, EARLIER = -2, -1  # in `GrammarState.since`
 # Kinds of tokens. OTHER: PAD and ids without an event; END: EOS, where it is told apart from them.
@@ -202,8 +199,7 @@ class Grammar:
             kinds = self._tables[0].copy()
             kinds[vocabulary.EOS] = END
             members = kinds == np.arange(END + 1)[:, None]  # [kinds, V]
-            weights = np.where(np.isin(np.arange(END + 1), (SHIFT, END)), MOVE_ON_WEIGHT, 1.0).astype(np.float32)
-            chances = jnp.einsum("bv,kv->bk", jax.nn.softmax(logits), members * weights[:, None])
+            chances = jnp.einsum("bv,kv->bk", jax.nn.softmax(logits), members.astype(np.float32))
             logits = jnp.where(jnp.asarray(members)[chances.argmax(axis=-1)], logits, -jnp.inf)
         return logits.argmax(axis=-1)
 

@@ -1,15 +1,14 @@
 """What the encoder hears at each of its positions, and how it leans on the decoder's choice of tokens.
 
-`NoteHeads` say position by position which pitches begin and sound, which instrument family plays them, and which drums
-are struck. They learn from notes, fast; the decoder learns to write, slowly. So the decoder's logits begin from what is
-heard at the time it has come to (`hints`), each kind of hint weighed by a gate that the decoder sets at every token:
-a joint score of two experts, as the CTC and attention scores of Watanabe et al., "Hybrid CTC/Attention Architecture for
-End-to-End Speech Recognition", 2017.
+`NoteHeads` say position by position which pitches begin and sound, how loud, which instrument family plays them, and
+which drums are struck. They learn from notes, fast; the decoder learns to write, slowly. So the decoder's logits begin
+from `hints`: which token the heads would have it write next at the time it has come to. That is a joint score of two
+experts, as the CTC and attention scores of Watanabe et al., "Hybrid CTC/Attention Architecture for End-to-End Speech
+Recognition", 2017.
 
-Axes: B batch, P encoder positions, T tokens, V vocabulary, D emb_dim, C front-end channels, G gates.
+Axes: B batch, P encoder positions, T tokens, V vocabulary, D emb_dim, C front-end channels.
 """
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import flax.linen as nn
@@ -26,14 +25,21 @@ NUM_FAMILIES = 16  # General MIDI families
 NUM_DRUMS = 128
 PROGRAMS_PER_FAMILY = 8
 HIDDEN = 48  # features of a pitch in `NoteHeads`
-_LEAST = 1e-4  # below this a chance counts as none
-_LOWEST = math.log(_LEAST)  # so no hint is lower
-_SAID = 4.0  # taken from the hint of a note that was written already
-_CONTRAST = 3.0  # of what sounds, when its end is looked for
+
+WEIGHT = 2.0  # of the hints, beside the decoder's own logits
+# Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
+# that is half believed in is seldom believed in a position earlier or later. These and the next five were found on
+# held-out pieces with training's sounds.
+ONSET_FROM, DRUM_FROM, FRAME_FROM = -1.8, -1.8, -0.8
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak
-_SAME_POSITION = -3.0  # hint of a later shift within the position stood at, whose events are likely written
-# Each weighs one kind of hint; see `hints`.
-GATES = ("onset", "family", "said", "ending", "drum", "tie", "velocity", "program", "move_on")
+_LISTENED = 6  # positions from an onset on by which its family is told
+_CERTAIN = 1.0  # the most that any event is worth moving on for, so that a greater one later does not outdo one here
+_LEFT_OUT = 4.0  # how much of what is still to be written here speaks against moving on
+_FADING = 2.0  # how fast the wish to end a note grows with the logit that it sounds no more
+_VELOCITY = 40.0  # taken for the square of the distance between two velocities, of which 1 is the highest
+_OTHER_VELOCITY = 0.3  # taken for another velocity than the one in force
+_LOWEST, _HIGHEST = -8.0, 6.0  # of hints
+_PITCHED = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
 
 
 class NoteHeads(nn.Module):
@@ -43,13 +49,17 @@ class NoteHeads(nn.Module):
     def __call__(self, encoded: jax.Array, pitch_features: jax.Array | None) -> dict[str, jax.Array]:
         """Encoded [B, P, D], pitch_features [B, P, 88, C] or None -> logits by name.
 
-        "onset" and "frame" [B, P, 88], "drum" [B, P, 128], and with pitch features "family" [B, P, 88, 16].
+        "onset" and "frame" [B, P, 88], "drum" [B, P, 128], and with pitch features "family" [B, P, 88, 16]; besides,
+        no logits but numbers about 0 to 1, the velocities / 127 of what begins there: "drum_velocity" [B, P, 128], and
+        with pitch features "velocity" [B, P, 88].
         """
         rare = nn.initializers.constant(-4.0)  # notes are rare: start from there, not from one half
+        medium = nn.initializers.constant(0.6)
         logits = {
             "onset": nn.Dense(NUM_PITCHES, bias_init=rare, name="onset")(encoded),
             "frame": nn.Dense(NUM_PITCHES, bias_init=rare, name="frame")(encoded),
             "drum": nn.Dense(NUM_DRUMS, bias_init=rare, name="drum")(encoded),
+            "drum_velocity": nn.Dense(NUM_DRUMS, bias_init=medium, name="drum_velocity")(encoded),
         }
         if pitch_features is not None:
             # Which instruments are about, for all pitches, beside what each pitch sounds like.
@@ -59,47 +69,81 @@ class NoteHeads(nn.Module):
             logits["onset"] += by_pitch[..., 0]
             logits["frame"] += by_pitch[..., 1]
             logits["family"] = by_pitch[..., 2:]
+            logits["velocity"] = nn.Dense(1, bias_init=medium, name="pitch_velocity")(hidden)[..., 0]
         return {name: head.astype(jnp.float32) for name, head in logits.items()}
 
 
 class Heard(NamedTuple):
-    """What was heard, ready for `hints`."""
+    """What was heard, ready for `hints`. Logits are 0 where an event is as well written as left out."""
 
     onset: jax.Array  # float32 [B, P, 88]: logit that a note begins
-    sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
-    ends: jax.Array  # float32 [B, P, 88]: chance that a note sounded one position before and no more
-    family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family, given that a note sounds
     drum: jax.Array  # float32 [B, P, 128]: logit that a drum is struck
-    quiet: jax.Array  # float32 [B, P + 1]: log chance that nothing happens at any position before
+    sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
+    silent_from: jax.Array  # int32 [B, P, 88]: the first position from this on at which no note sounds; P for none
+    family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family of a note there, less that of the likeliest
+    velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
+    drum_velocity: jax.Array  # float32 [B, P, 128]
+    event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
+    moment: jax.Array  # float32 [B, P]: when it happens, in positions
+    passed: jax.Array  # float32 [B, P + 1]: sum of the positive ones of `event` before
 
 
 def prepare(logits: dict[str, jax.Array]) -> Heard:
-    """Return what `hints` needs of the logits of `NoteHeads`.
+    """Return what `hints` needs of what `NoteHeads` return."""
+    # The positions around an onset hear it too, and would have it written again and again.
+    onset, drum = (
+        jnp.where(_peaks(each), each, each - _ECHO) - least
+        for each, least in ((logits["onset"], ONSET_FROM), (logits["drum"], DRUM_FROM))
+    )
+    after = jnp.pad(logits["frame"], ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
+    sounds = (logits["frame"] + after) / 2 - FRAME_FROM  # two positions together are surer of an end than one
+    num_positions = sounds.shape[1]
+    silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
+    event = jnp.maximum(onset.max(-1), drum.max(-1))
+    return Heard(
+        onset=onset,
+        drum=drum,
+        sounds=sounds,
+        silent_from=jax.lax.cummin(silent, axis=1, reverse=True),
+        family=_families(logits["family"], jax.nn.sigmoid(sounds)),
+        velocity=jnp.clip(logits["velocity"], 0.0, 1.0),
+        drum_velocity=jnp.clip(logits["drum_velocity"], 0.0, 1.0),
+        event=event,
+        moment=_moments(jnp.concatenate([logits["onset"], logits["drum"]], -1), jnp.concatenate([onset, drum], -1)),
+        passed=jnp.pad(jnp.cumsum(jax.nn.relu(event), axis=1), ((0, 0), (1, 0))),
+    )
 
-    Local maxima over time count as something that happens, and what is beside them for little: the positions around an
-    onset hear it too, and would have it written again and again.
-    """
-    onset, drum = (jnp.where(_peaks(each), each, each - _ECHO) for each in (logits["onset"], logits["drum"]))
-    # A note that fades is half believed in for a while; its end is where belief passes one half.
-    sounds = jax.nn.sigmoid(_CONTRAST * logits["frame"])
-    before = jnp.pad(sounds, ((0, 0), (1, 0), (0, 0)))[:, :-1]
-    ends = before * (1 - sounds)
-    ends = jnp.where(_peaks(ends), ends, 0.1 * ends)
-    nothing = jax.nn.log_sigmoid(-onset).sum(-1) + jax.nn.log_sigmoid(-drum).sum(-1)
-    # Only clear ends count.
-    nothing += jnp.log1p(-0.9 * jnp.square(ends)).sum(-1)
-    quiet = jnp.pad(jnp.cumsum(nothing, axis=1), ((0, 0), (1, 0)))
-    return Heard(onset, logits["frame"], ends, jax.nn.log_softmax(logits["family"]), drum, quiet)
+
+def _beside(curve: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the values one position before and after each of a curve [B, P, ...]; none are beyond its ends."""
+    around = jnp.pad(curve, ((0, 0), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    return around[:, :-2], around[:, 2:]
 
 
 def _peaks(curve: jax.Array) -> jax.Array:
     """Return where a curve [B, P, ...] is at a local maximum over P, bool."""
-    around = jnp.pad(curve, ((0, 0), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    return (curve >= around[:, :-2]) & (curve > around[:, 2:])
+    before, after = _beside(curve)
+    return (curve >= before) & (curve > after)
 
 
-def _log(chance: jax.Array) -> jax.Array:
-    return jnp.log(jnp.maximum(chance, _LEAST))
+def _moments(curves: jax.Array, events: jax.Array) -> jax.Array:
+    """Return when the likeliest event [B, P, N] of each position happens, by a parabola through its peak: [B, P]."""
+    likeliest = events.argmax(axis=-1, keepdims=True)
+    before, peak, after = (
+        jnp.take_along_axis(each, likeliest, axis=-1)[..., 0] for each in (_beside(curves)[0], curves, _beside(curves)[1])
+    )
+    bend = before - 2 * peak + after
+    aside = jnp.where(jnp.isfinite(bend) & (bend < 0), 0.5 * (before - after) / bend, 0.0)
+    return jnp.arange(curves.shape[1]) + 0.5 + jnp.clip(aside, -0.5, 0.5)
+
+
+def _families(logits: jax.Array, sounds: jax.Array) -> jax.Array:
+    """Return the log chances of the families over the next positions, weighed by how surely something sounds there."""
+    chances = jax.nn.softmax(logits) * sounds[..., None]
+    padded = jnp.pad(chances, ((0, 0), (0, _LISTENED - 1), (0, 0), (0, 0)))
+    together = sum(padded[:, i : i + chances.shape[1]] for i in range(_LISTENED))
+    least = 1e-4
+    return jnp.log((together + least) / (together.max(-1, keepdims=True) + least))
 
 
 def _at(heard: jax.Array, position: jax.Array) -> jax.Array:
@@ -107,122 +151,127 @@ def _at(heard: jax.Array, position: jax.Array) -> jax.Array:
     return jnp.take_along_axis(heard, position.reshape(*position.shape, *[1] * (heard.ndim - 2)), axis=1)
 
 
-def hints(heard: Heard, carried: jax.Array, gates: jax.Array, config: "network.NetworkConfig") -> jax.Array:
-    """Return what to add to the decoder's logits, float32 [B, T, V].
+def hints(heard: Heard, carried: jax.Array, config: "network.NetworkConfig") -> jax.Array:
+    """Return what speaks for each token as the next one, float32 [B, T, V], about -8 to 6.
+
+    Every event that is heard and not written yet has a logit; a token has the greatest of those events that it would
+    lead to. In the tie section these are the notes that sound just before the segment; after it, the onsets and strokes
+    at the shift in force and the ends of notes that sound by the tokens so far but are heard no more. A shift has what
+    happens where it leads to, less what it would leave out here and on the way; the end of all, only the latter.
 
     Args:
         heard: of the segment.
         carried: int32 [B, T, R], see `carrying.sequence`.
-        gates: float32 [B, T, G], one for each of `GATES`.
         config: of the network; it names the token ranges.
-
-    After the tie section a pitch token is hinted at by the logit of its onset at the shift in force (or by the chance
-    of its end, while the velocity in force is 0) and by the log chance of the program in force; a drum by its logit; a
-    velocity, and a program, by the log of the expected number of notes that are still to be written here. A later shift
-    is hinted at by the log chance that something happens there and nothing before, and the end by that of nothing more.
-    In the tie section, pitches and programs are hinted at by what sounds just before the segment begins.
     """
     told = carrying.Told.split(carried, config)
-    gate = {name: gates[..., i, None] for i, name in enumerate(GATES)}
     offset, scale = config.shift_positions
     last = heard.onset.shape[1] - 1
     stand = jnp.clip(jnp.floor(offset + scale * told.shift).astype(jnp.int32), 0, last)  # [B, T]
     here = _listen(heard, told, stand, before_segment=int(offset) - 1)
-    pitch, drum = _notes(here, told, gate)
-    velocity, tie, program = _announcements(here, config.carried_ranges[1][1])
-    shift, end = _move_on(heard, told.shift, stand, config)
+    shift, end = _move_on(heard, here, told, stand, config)
+    velocity, pitch, drum = _notes(here, told, config.carried_ranges[1][1])
     columns = {
-        config.carried_ranges[0]: gate["move_on"] * shift,
-        config.carried_ranges[1]: gate["velocity"] * velocity,
-        config.carried_ranges[2]: gate["tie"] * tie,
-        config.carried_ranges[3]: gate["program"] * program,
+        config.carried_ranges[0]: shift,
+        config.carried_ranges[1]: velocity,
+        config.carried_ranges[2]: -jax.nn.relu(here.tied.max(-1, keepdims=True)),
+        config.carried_ranges[3]: jnp.repeat(_programs(here), PROGRAMS_PER_FAMILY, axis=-1),
         config.pitch_range: pitch,
         config.drum_range: drum,
-        (vocabulary.EOS, 1): gate["move_on"] * end,
+        (vocabulary.EOS, 1): end,
     }
     total = jnp.zeros((*stand.shape, config.vocab_size))
     for (start, count), column in columns.items():
-        total = total.at[..., start : start + count].set(column)
+        total = total.at[..., start : start + count].set(jnp.clip(column, _LOWEST, _HIGHEST))
     return total
 
 
 class _Here(NamedTuple):
-    """What is heard where the decoder stands. The last four are chances of what is still to be written there."""
+    """What is heard where the decoder stands, as logits that are low for what is written already."""
 
-    onset: jax.Array  # [B, T, 88]: logit
-    ends: jax.Array  # [B, T, 88]: chance, of notes that sound by the tokens so far
-    tied: jax.Array  # [B, T, 88]: logit that a note sounds before the segment
-    drum: jax.Array  # [B, T, 128]: logit
-    family: jax.Array  # [B, T, 88, 16]: log chance; in the tie section of what sounds before the segment
-    ended_family: jax.Array  # [B, T, 88, 16]: the same of what sounded one position before
-    starting: jax.Array  # [B, T, 88]; 0 in the tie section
-    ending: jax.Array  # [B, T, 88]; 0 in the tie section
-    tying: jax.Array  # [B, T, 88]; 0 after the tie section
-    striking: jax.Array  # [B, T, 128]; 0 in the tie section
+    onset: jax.Array  # [B, T, 88]; low in the tie section, as drums and ends
+    drum: jax.Array  # [B, T, 128]
+    ending: jax.Array  # [B, T, 88]: a note that sounds by the tokens so far is heard no more
+    tied: jax.Array  # [B, T, 88]: a note sounds before the segment; low after the tie section
+    family: jax.Array  # [B, T, 88, 16]: log chance of what begins or is tied
+    sounding_family: jax.Array  # int32 [B, T, 88]: of what sounds by the tokens so far, -1 for nothing
+    velocity: jax.Array  # [B, T, 88]
+    drum_velocity: jax.Array  # [B, T, 128]
+
+    @property
+    def anything(self) -> jax.Array:
+        """Logit of the likeliest event that is still to be written here, [B, T]."""
+        return jnp.maximum(jnp.maximum(self.onset.max(-1), self.ending.max(-1)), self.drum.max(-1))
 
 
 def _listen(heard: Heard, told: carrying.Told, stand: jax.Array, before_segment: int) -> _Here:
     """Gather what was heard at the positions stood at, int32 [B, T], and just before the segment."""
-    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
     in_ties = told.in_ties[..., None]
-    unsaid = 1.0 - told.said_pitches[..., pitched]
+    sounding = told.sounding[..., _PITCHED]
+    # What is tied over is not begun again where the segment begins.
+    said = (told.said_pitches[..., _PITCHED] > 0) | ((told.shift[..., None] == 0) & (sounding > 0))
     first = jnp.full_like(stand, before_segment)
-    onset, tied, drum = _at(heard.onset, stand), _at(heard.sounds, first), _at(heard.drum, stand)
-    ends = _at(heard.ends, stand) * told.sounding[..., pitched]
+    fading = -_FADING * _at(heard.sounds, stand)
     return _Here(
-        onset=onset,
-        ends=ends,
-        tied=tied,
-        drum=drum,
-        family=_at(heard.family, jnp.where(told.in_ties, first, stand)),
-        ended_family=_at(heard.family, jnp.maximum(stand - 1, 0)),
-        starting=jnp.where(in_ties, 0.0, jax.nn.sigmoid(onset) * unsaid),
-        ending=jnp.where(in_ties, 0.0, ends * unsaid),
-        tying=jnp.where(in_ties, jax.nn.sigmoid(tied) * unsaid, 0.0),
-        striking=jnp.where(in_ties, 0.0, jax.nn.sigmoid(drum) * (1.0 - told.said_drums)),
+        onset=jnp.where(said | in_ties, _LOWEST, _at(heard.onset, stand)),
+        drum=jnp.where((told.said_drums > 0) | in_ties, _LOWEST, _at(heard.drum, stand)),
+        ending=jnp.where((sounding > 0) & ~said & ~in_ties, fading, _LOWEST),
+        tied=jnp.where(said | ~in_ties, _LOWEST, _at(heard.sounds, first)),
+        family=_at(heard.family, jnp.where(told.in_ties, first + 1, stand)),
+        sounding_family=(sounding - 1) // PROGRAMS_PER_FAMILY,
+        velocity=_at(heard.velocity, stand),
+        drum_velocity=_at(heard.drum_velocity, stand),
     )
 
 
-def _notes(here: _Here, told: carrying.Told, gate: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Return the hints of the pitch tokens and of the drum tokens, [B, T, 128] each."""
-    pitched = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
-    in_force = jnp.maximum(told.program, 0)[..., None, None] // PROGRAMS_PER_FAMILY
-    of_program = jnp.take_along_axis(here.family, in_force, axis=-1)[..., 0]  # [B, T, 88]
-    starts = gate["onset"] * here.onset + gate["family"] * of_program
-    starts -= gate["said"] * _SAID * told.said_pitches[..., pitched]
-    body = jnp.where(told.velocity[..., None] == 0, gate["ending"] * _log(here.ends), starts)
-    pitch = jnp.where(told.in_ties[..., None], gate["tie"] * (here.tied + of_program), body)
-    outside = (LOWEST_PITCH, told.sounding.shape[-1] - LOWEST_PITCH - NUM_PITCHES)
+def _programs(here: _Here) -> jax.Array:
+    """Return the hints of the families [B, T, 16]: some note of theirs begins, ends or is tied."""
+    begins = jnp.maximum(here.onset, here.tied)[..., None] + here.family
+    of_family = here.sounding_family[..., None] == jnp.arange(NUM_FAMILIES)
+    return jnp.maximum(begins, jnp.where(of_family, here.ending[..., None], _LOWEST)).max(axis=-2)
+
+
+def _notes(here: _Here, told: carrying.Told, num_velocities: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the hints of the velocities [B, T, num_velocities], of the pitches and of the drums [B, T, 128] each."""
+    family = (jnp.maximum(told.program, 0) // PROGRAMS_PER_FAMILY)[..., None]
+    of_program = jnp.take_along_axis(here.family, family[..., None], axis=-1)[..., 0]  # [B, T, 88]
+    starts = here.onset + of_program
+    ends = jnp.where(here.sounding_family == family, here.ending, _LOWEST)
+
+    bins = num_velocities - 1  # beside 0, the end of notes
+    middles = (jnp.arange(bins) + 0.5) / bins
+    loud = jnp.concatenate([starts, here.drum], axis=-1)[..., None] - _VELOCITY * jnp.square(
+        jnp.concatenate([here.velocity, here.drum_velocity], axis=-1)[..., None] - middles
+    )  # [B, T, 88 + 128, bins]
+    in_force = jnp.maximum(told.velocity, 1)[..., None] - 1
+    changes = jnp.where(told.velocity > 0, _OTHER_VELOCITY, 0.0)[..., None]
+    velocity = jnp.concatenate([ends.max(-1, keepdims=True), loud.max(axis=-2) - changes], axis=-1)
+
+    at_velocity = jnp.take_along_axis(loud, in_force[..., None], axis=-1)[..., 0]
+    pitch = jnp.where(told.velocity[..., None] == 0, ends, at_velocity[..., :NUM_PITCHES])
+    pitch = jnp.where(told.in_ties[..., None], here.tied + of_program, pitch)
+    outside = (LOWEST_PITCH, told.sounding.shape[-1] - _PITCHED.stop)
     pitch = jnp.pad(pitch, ((0, 0), (0, 0), outside), constant_values=_LOWEST)
-    return pitch, gate["drum"] * here.drum - gate["said"] * _SAID * told.said_drums
+    return velocity, pitch, at_velocity[..., NUM_PITCHES:]
 
 
-def _announcements(here: _Here, num_velocities: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the hints of the velocity, tie and program tokens: what they say of the notes still to be written."""
-    starts = _log((here.starting.sum(-1) + here.striking.sum(-1))[..., None])
-    stops = _log(here.ending.sum(-1, keepdims=True))
-    loud = jnp.broadcast_to(starts, (*starts.shape[:2], num_velocities - 1))
-    velocity = jnp.concatenate([stops, loud], axis=-1)
-    all_tied = jnp.log1p(-0.99 * here.tying).sum(-1, keepdims=True)
-    by_family = jnp.einsum("btp,btpf->btf", here.starting + here.tying, jnp.exp(here.family))
-    by_family += jnp.einsum("btp,btpf->btf", here.ending, jnp.exp(here.ended_family))
-    return velocity, all_tied, jnp.repeat(_log(by_family), PROGRAMS_PER_FAMILY, axis=-1)
-
-
-def _move_on(heard: Heard, now: jax.Array, stand: jax.Array, config: "network.NetworkConfig"):
-    """Return the log chances that each shift leads to what happens next, [B, T, num_shifts], and of the end [B, T, 1].
-
-    Positions are taken for independent: something happens first at position p when p is not quiet, and all from behind
-    `stand`, int32 [B, T], to p are. now: the shift in force, int32 [B, T].
-    """
+def _move_on(heard: Heard, here: _Here, told: carrying.Told, stand: jax.Array, config: "network.NetworkConfig"):
+    """Return the hints of each shift, [B, T, num_shifts], and of the end, [B, T, 1]."""
     offset, scale = config.shift_positions
+    last = heard.event.shape[1] - 1
     shifts = jnp.arange(config.carried_ranges[0][1])
-    last = heard.quiet.shape[1] - 2
-    targets = jnp.clip(jnp.floor(offset + scale * shifts).astype(jnp.int32), 0, last)
-    until = heard.quiet[:, None, targets]  # [B, 1, num_shifts]
-    happens = _log(-jnp.expm1(heard.quiet[:, None, targets + 1] - until))
-    passed = _at(heard.quiet[..., None], stand + 1)  # [B, T, 1]
-    shift = jnp.maximum(happens + jnp.minimum(until - passed, 0.0), _LOWEST)
-    shift = jnp.where(targets == stand[..., None], _SAME_POSITION, shift)
-    shift = jnp.where(shifts <= now[..., None], _LOWEST, shift)
-    return shift, jnp.clip(until[..., -1:] - passed, _LOWEST, 0.0)
+    target = jnp.clip(jnp.floor(offset + scale * shifts).astype(jnp.int32), 0, last)
+    beyond = target[-1] + 1
+    off = jnp.abs(offset + scale * (shifts + 0.5) - heard.moment[:, target])  # of the middle of a shift's step
+    ends = _at(heard.silent_from, jnp.minimum(stand + 1, last))
+    next_end = jnp.where(told.sounding[..., _PITCHED] > 0, ends, last + 1).min(-1, keepdims=True)  # [B, T, 1]
+
+    left_here = _LEFT_OUT * jax.nn.relu(here.anything)[..., None]
+    already = _at(heard.passed[..., None], stand + 1) - left_here
+    event = (jnp.minimum(heard.event, _CERTAIN)[:, target] - off)[:, None]
+    event = jnp.maximum(event, jnp.where(target == next_end, _CERTAIN, _LOWEST))
+    skips_end = jnp.where(next_end < target, _CERTAIN, 0.0)
+    shift = event - (heard.passed[:, None, target] - already) - skips_end
+    shift = jnp.where(target <= stand[..., None], _LOWEST, shift)
+    end = already - heard.passed[:, None, beyond, None] - jnp.where(next_end < beyond, _CERTAIN, 0.0)
+    return shift, end

@@ -373,8 +373,6 @@ class Decoder(nn.Module):
         logits_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
         logits_init = _with_shifts(logits_init, cfg, cfg.emb_dim**-0.5, True)
         self.logits_dense = _dense(cfg.vocab_size, jnp.float32, None, logits_init)
-        if cfg.hearing:  # hints count in full at first
-            self.gates = nn.Dense(len(hearing.GATES), kernel_init=nn.initializers.zeros, bias_init=nn.initializers.ones)
         self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))
 
     def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array, length: int) -> jax.Array:
@@ -384,7 +382,7 @@ class Decoder(nn.Module):
         x = self.token_embedder(tokens) + table[positions]
         if cfg.pitch_range[1]:
             first = len(cfg.carried_ranges)
-            x = x + self.sounding_embedder(carried[..., first : first + cfg.pitch_range[1]])
+            x = x + self.sounding_embedder(jnp.minimum(carried[..., first : first + cfg.pitch_range[1]], 1))
         return x + sum(embed(carried[..., i]) for i, embed in enumerate(self.carried_embedders))
 
     def _stand(self, carried: jax.Array) -> jax.Array | None:
@@ -398,7 +396,7 @@ class Decoder(nn.Module):
         """Output of the last layer [B, T, D], carried [B, T, R] -> logits float32 [B, T, V]."""
         x = x.astype(jnp.float32)
         logits = self.logits_dense(x)
-        return logits if heard is None else logits + hearing.hints(heard, carried, self.gates(x), self.config)
+        return logits if heard is None else logits + hearing.WEIGHT * hearing.hints(heard, carried, self.config)
 
     def __call__(self, encoded: Encoded, tokens: jax.Array, deterministic: bool) -> jax.Array:
         """Decoder input tokens [B, T] -> logits float32 [B, T, V]."""

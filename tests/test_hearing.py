@@ -38,9 +38,8 @@ def heads(*events: tuple[int, int, int, int]) -> dict[str, jax.Array]:
 
 @jax.jit
 def all_hints(tokens: jax.Array, logits: dict[str, jax.Array]) -> jax.Array:
-    """Return the hints after each of the decoder inputs [1, T], float32 [1, T, V], with open gates."""
-    gates = jnp.ones((*tokens.shape, len(hearing.GATES)))
-    return hearing.hints(hearing.prepare(logits), carrying.sequence(tokens, NET), gates, NET)
+    """Return the hints after each of the decoder inputs [1, T], float32 [1, T, V]."""
+    return hearing.hints(hearing.prepare(logits), carrying.sequence(tokens, NET), NET)
 
 
 def hints_after(tokens: list[int], logits: dict[str, jax.Array]) -> np.ndarray:

@@ -21,7 +21,6 @@ from mt3lite.training import datasets, effects, losses
 from mt3lite.vocabulary import Vocabulary
 
 MAX_NOTES = 384  # rows of an example's note table; the heads that hear are not told of more
-UNUSED = -(10**9)  # onset of an unused row
 _RESAMPLING_MARGIN = 512  # samples read on either side; soxr's filter reaches less far
 MOST_DRAWS = 100  # for one example; so many too long ones in a row are no chance
 
@@ -55,7 +54,7 @@ class Example:
 
     samples: np.ndarray  # float32 [num_samples]: what `segments.sample_span` asks for one segment
     tokens: np.ndarray  # int32 [num_tokens], EOS at the end
-    notes: np.ndarray  # int32 [MAX_NOTES, 5]: the columns of `losses`, in encoder positions
+    notes: np.ndarray  # int32 [MAX_NOTES, losses.NUM_COLUMNS]: the columns of `losses`, in encoder positions
     dropped: int = 0  # examples drawn in its place before, whose targets were too long
 
 
@@ -200,12 +199,12 @@ def augment(samples: np.ndarray, sample_rate: int, config: AugmentConfig, rng: n
 
 
 def note_table(cropped: np.ndarray, config: Config) -> np.ndarray:
-    """Notes relative to the segment's start -> int32 [MAX_NOTES, 5], in encoder positions, for `note_activity`."""
+    """Notes relative to the segment's start -> int32 [MAX_NOTES, losses.NUM_COLUMNS], in encoder positions, for `note_activity`."""
     positions_per_second = float(config.spectrogram.frames_per_second) / config.network.frames_per_position
     offset = config.segments.context_frames / config.network.frames_per_position
     cropped = cropped[:MAX_NOTES]
-    table = np.zeros((MAX_NOTES, 5), np.int32)
-    table[:, losses.ONSET] = UNUSED
+    table = np.zeros((MAX_NOTES, losses.NUM_COLUMNS), np.int32)
+    table[:, losses.ONSET] = losses.UNUSED
     rows = table[: len(cropped)]
     steps_per_second = config.vocabulary.steps_per_second
     for column, field in ((losses.ONSET, "onset"), (losses.OFFSET, "offset")):
@@ -215,6 +214,7 @@ def note_table(cropped: np.ndarray, config: Config) -> np.ndarray:
     rows[:, losses.PITCH] = cropped["pitch"]
     rows[:, losses.FAMILY] = cropped["program"] // 8
     rows[:, losses.IS_DRUM] = cropped["is_drum"]
+    rows[:, losses.VELOCITY] = cropped["velocity"]
     return table
 
 

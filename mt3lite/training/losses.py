@@ -10,13 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mt3lite import vocabulary
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
 from mt3lite.hearing import NUM_DRUMS, NUM_FAMILIES
 
 # A note is one onset but sounds for many positions: unweighted, the encoder learns what sounds and not when it began.
 ONSET_WEIGHT = 5.0
-# Columns of an example's note table, int32 [N, 5]; onset and offset in encoder positions, unused rows have onset -1.
-ONSET, OFFSET, PITCH, FAMILY, IS_DRUM = range(5)
+VELOCITY_WEIGHT = 40.0  # of the squared error of a velocity between 0 and 1, where something begins
+# Columns of an example's note table, int32 [N, NUM_COLUMNS]; onset and offset in encoder positions, see `UNUSED`.
+ONSET, OFFSET, PITCH, FAMILY, IS_DRUM, VELOCITY = range(6)
+NUM_COLUMNS = 6
+UNUSED = -(10**9)  # onset of a row without a note
 
 
 def cross_entropy(logits, targets, weights, *, label_smoothing: float = 0.0, z_loss: float = 0.0):
@@ -40,20 +44,22 @@ def cross_entropy(logits, targets, weights, *, label_smoothing: float = 0.0, z_l
 
 
 def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
-    """Spread note tables int32 [B, N, 5] over encoder positions: 0/1 float32 targets for the heads.
+    """Spread note tables int32 [B, N, NUM_COLUMNS] over encoder positions: float32 targets for the heads, 0 to 1.
 
     Returns "onset" and "frame" [B, P, 88], "family" [B, P, 88, 16] (what sounds, by instrument family), "drum"
-    [B, P, 128].
+    [B, P, 128]; and with the velocity / 127 of what begins, 0 where nothing does, "velocity" and "drum_velocity".
     """
     row = jnp.broadcast_to(jnp.arange(notes.shape[0])[:, None], notes.shape[:2])
     pitch = notes[..., PITCH] - LOWEST_PITCH
-    drum = notes[..., IS_DRUM] > 0
-    pitched = (notes[..., ONSET] > -(10**6)) & ~drum & (pitch >= 0) & (pitch < NUM_PITCHES)
+    is_drum = notes[..., IS_DRUM] > 0
+    pitched = (notes[..., ONSET] > UNUSED) & ~is_drum & (pitch >= 0) & (pitch < NUM_PITCHES)
     nowhere = num_positions + 1  # scatters out of range are dropped
     begins = jnp.where(pitched & (notes[..., ONSET] >= 0), notes[..., ONSET], nowhere)
     shape = (notes.shape[0], num_positions, NUM_PITCHES)
     zeros = jnp.zeros(shape, jnp.float32)
     onset = zeros.at[row, begins, pitch].max(1.0, mode="drop")
+    loud = notes[..., VELOCITY] / vocabulary.MAX_VELOCITY
+    velocity = zeros.at[row, begins, pitch].max(loud, mode="drop")
     # A running sum of +1 at onsets and -1 at offsets counts the notes that sound.
     starts = jnp.where(pitched, jnp.maximum(notes[..., ONSET], 0), nowhere)
     ends = jnp.where(pitched, jnp.maximum(notes[..., OFFSET], jnp.maximum(notes[..., ONSET], 0) + 1), nowhere)
@@ -62,17 +68,25 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     changes = changes.at[row, ends, pitch, notes[..., FAMILY]].add(-1.0, mode="drop")
     family = (jnp.cumsum(changes, axis=1) > 0.5).astype(jnp.float32)
     frame = family.max(axis=-1)
-    hits = jnp.where(drum & (notes[..., ONSET] >= 0), notes[..., ONSET], nowhere)
-    drums = jnp.zeros((notes.shape[0], num_positions, NUM_DRUMS), jnp.float32)
-    drums = drums.at[row, hits, notes[..., PITCH]].max(1.0, mode="drop")
-    return {"onset": onset, "frame": frame, "family": family, "drum": drums}
+    hits = jnp.where(is_drum & (notes[..., ONSET] >= 0), notes[..., ONSET], nowhere)
+    still = jnp.zeros((notes.shape[0], num_positions, NUM_DRUMS), jnp.float32)
+    drum = still.at[row, hits, notes[..., PITCH]].max(1.0, mode="drop")
+    drum_velocity = still.at[row, hits, notes[..., PITCH]].max(loud, mode="drop")
+    return {
+        "onset": onset,
+        "frame": frame,
+        "family": family,
+        "drum": drum,
+        "velocity": velocity,
+        "drum_velocity": drum_velocity,
+    }
 
 
 def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
     """Return the loss of `hearing.NoteHeads`' logits, summed over pitches and heads, mean over positions; a scalar.
 
     Binary cross-entropy of what begins, sounds and is struck; where a note sounds, the cross-entropy of its instrument
-    family. Onsets count `ONSET_WEIGHT` times.
+    family; where one begins, the squared error of its velocity. Onsets count `ONSET_WEIGHT` times.
     """
     batch, positions, _ = logits["onset"].shape
     targets = note_activity(notes, positions)
@@ -81,8 +95,13 @@ def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
         head, target = logits[name], targets[name]
         return (jnp.maximum(head, 0) - head * target + jnp.log1p(jnp.exp(-jnp.abs(head)))).sum()
 
+    def velocity_error(name: str, where: str) -> jax.Array:
+        return (targets[where] * jnp.square(logits[name] - targets[name])).sum()
+
     total = ONSET_WEIGHT * (binary("onset") + binary("drum")) + binary("frame")
+    total += VELOCITY_WEIGHT * velocity_error("drum_velocity", "drum")
     if "family" in logits:
+        total += VELOCITY_WEIGHT * velocity_error("velocity", "onset")
         players = jnp.maximum(targets["family"].sum(axis=-1), 1.0)  # of the same pitch at the same time
         entropy = -(targets["family"] * jax.nn.log_softmax(logits["family"])).sum(axis=-1) / players
         total += ((1.0 + (ONSET_WEIGHT - 1.0) * targets["onset"]) * entropy).sum()

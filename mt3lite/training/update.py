@@ -135,9 +135,12 @@ def train_step(
     gradients, means = _gradients(state.params, batch, key, num_tokens, mesh, loss, train.accumulate)
     directions, optimizer = optimizers.make(train).update(gradients, state.optimizer, state.params)
     params = optimizers.descend(state.params, directions, rate)
-    if phase == "decoder":  # without this, weight decay and old momentum would still move what is not to learn
-        kept = {"encoder": state.params["network"]["encoder"]}
-        params = {"network": params["network"] | kept, "auxiliary": state.params["auxiliary"]}
+    # Without this, weight decay and old momentum would still move what is not to learn.
+    if phase == "encoder":
+        params["network"] |= {"decoder": state.params["network"]["decoder"]}
+    elif phase == "decoder":
+        params["network"] |= {"encoder": state.params["network"]["encoder"]}
+        params["auxiliary"] = state.params["auxiliary"]
     # The average starts short, or the first random weights would stay in it for thousands of steps.
     decay = jnp.minimum(train.average_decay, (1.0 + state.step) / (10.0 + state.step))
     average = optax.incremental_update(params["network"], state.average, 1 - decay)
