@@ -3,8 +3,8 @@
 A program, a velocity or a shift is in force until the next one, and a pitch sounds until it is ended; a small decoder
 would need many steps of training to look that up among its tokens. So it is told, by one row of integers a place: the
 last token of each range in `NetworkConfig.carried_ranges`, and with which program each pitch of
-`NetworkConfig.pitch_range` sounds. A network that hears (`hearing.py`) is also told which pitches and drums were written
-since the last shift.
+`NetworkConfig.pitch_range` sounds. A network that hears (`hearing.py`) is also told which pitches and drums were
+written since the last shift.
 
 Axes: B batch, T tokens, R carried ranges and pitches, N ranges or pitches.
 """
@@ -62,8 +62,8 @@ def sequence(tokens: jax.Array, config: "network.NetworkConfig") -> jax.Array:
     """Return what the decoder is told at each place: tokens [B, T] -> int32 [B, T, R].
 
     A column for each of `config.carried_ranges` holds the last token of it so far as id - first + 1, 0 for none yet; a
-    column for each pitch of `config.pitch_range` the program that it sounds with, told in the same way (1 where none was
-    named), 0 if it does not sound; and, for a network that hears, a column for each pitch and then each drum of
+    column for each pitch of `config.pitch_range` the program that it sounds with, told in the same way (1 where none
+    was named), 0 if it does not sound; and, for a network that hears, a column for each pitch and then each drum of
     `config.drum_range` whether it came after the last shift or tie token, 0 or 1.
     """
     places = jnp.arange(tokens.shape[1])[:, None]

@@ -28,10 +28,11 @@ HIDDEN = 48  # features of a pitch in `NoteHeads`
 
 WEIGHT = 2.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
-# that is half believed in is seldom believed in a position earlier or later. These and the next five were found on
+# that is half believed in is seldom believed in a position earlier or later. These and the next seven were found on
 # held-out pieces with training's sounds.
 ONSET_FROM, DRUM_FROM, FRAME_FROM = -1.8, -1.8, -0.8
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak
+_SURE = 3.0  # no logit of what sounds counts for more, or the last position of a note would be taken for its end
 _LISTENED = 6  # positions from an onset on by which its family is told
 _CERTAIN = 1.0  # the most that any event is worth moving on for, so that a greater one later does not outdo one here
 _LEFT_OUT = 4.0  # how much of what is still to be written here speaks against moving on
@@ -95,8 +96,9 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         jnp.where(_peaks(each), each, each - _ECHO) - least
         for each, least in ((logits["onset"], ONSET_FROM), (logits["drum"], DRUM_FROM))
     )
-    after = jnp.pad(logits["frame"], ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
-    sounds = (logits["frame"] + after) / 2 - FRAME_FROM  # two positions together are surer of an end than one
+    frame = jnp.clip(logits["frame"], -_SURE, _SURE)
+    after = jnp.pad(frame, ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
+    sounds = (frame + after) / 2 - FRAME_FROM  # two positions together are surer of an end than one
     num_positions = sounds.shape[1]
     silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
     event = jnp.maximum(onset.max(-1), drum.max(-1))
@@ -129,8 +131,9 @@ def _peaks(curve: jax.Array) -> jax.Array:
 def _moments(curves: jax.Array, events: jax.Array) -> jax.Array:
     """Return when the likeliest event [B, P, N] of each position happens, by a parabola through its peak: [B, P]."""
     likeliest = events.argmax(axis=-1, keepdims=True)
+    around = _beside(curves)
     before, peak, after = (
-        jnp.take_along_axis(each, likeliest, axis=-1)[..., 0] for each in (_beside(curves)[0], curves, _beside(curves)[1])
+        jnp.take_along_axis(each, likeliest, axis=-1)[..., 0] for each in (around[0], curves, around[1])
     )
     bend = before - 2 * peak + after
     aside = jnp.where(jnp.isfinite(bend) & (bend < 0), 0.5 * (before - after) / bend, 0.0)
@@ -213,8 +216,8 @@ def _listen(heard: Heard, told: carrying.Told, stand: jax.Array, before_segment:
     first = jnp.full_like(stand, before_segment)
     fading = -_FADING * _at(heard.sounds, stand)
     return _Here(
-        onset=jnp.where(said | in_ties, _LOWEST, _at(heard.onset, stand)),
-        drum=jnp.where((told.said_drums > 0) | in_ties, _LOWEST, _at(heard.drum, stand)),
+        onset=jnp.where(said | in_ties, _LOWEST, jnp.minimum(_at(heard.onset, stand), _HIGHEST)),
+        drum=jnp.where((told.said_drums > 0) | in_ties, _LOWEST, jnp.minimum(_at(heard.drum, stand), _HIGHEST)),
         ending=jnp.where((sounding > 0) & ~said & ~in_ties, fading, _LOWEST),
         tied=jnp.where(said | ~in_ties, _LOWEST, _at(heard.sounds, first)),
         family=_at(heard.family, jnp.where(told.in_ties, first + 1, stand)),
@@ -235,6 +238,7 @@ def _notes(here: _Here, told: carrying.Told, num_velocities: int) -> tuple[jax.A
     """Return the hints of the velocities [B, T, num_velocities], of the pitches and of the drums [B, T, 128] each."""
     family = (jnp.maximum(told.program, 0) // PROGRAMS_PER_FAMILY)[..., None]
     of_program = jnp.take_along_axis(here.family, family[..., None], axis=-1)[..., 0]  # [B, T, 88]
+    of_program = jnp.where(told.program[..., None] < 0, _LOWEST, of_program)
     starts = here.onset + of_program
     ends = jnp.where(here.sounding_family == family, here.ending, _LOWEST)
 

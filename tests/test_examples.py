@@ -65,7 +65,7 @@ def test_an_example_tells_its_notes(tracks):
         decoder = codec.SegmentDecoder(words, TINY.codec)
         decoder.decode(example.tokens, start_step=0, end_step=TINY.segment_steps)
         new = decoder.finish()
-        inside = example.notes[:, losses.ONSET] > examples.UNUSED
+        inside = example.notes[:, losses.ONSET] > losses.UNUSED
         assert (new["onset"] >= 0).all()
         assert set(new["pitch"]) <= set(example.notes[inside, losses.PITCH])
 
@@ -73,8 +73,8 @@ def test_an_example_tells_its_notes(tracks):
 def test_note_table_counts_in_positions():
     """A note 0.3 s after the segment's start lies 14 + 30 frames into the input, 3 frames a position."""
     table = examples.note_table(notes.from_rows([(0.3, 0.6, 60, 80, 40, False)]), TINY)
-    assert table[0].tolist() == [(14 + 30) // 3, (14 + 60) // 3, 60, 5, 0]
-    assert (table[1:, losses.ONSET] == examples.UNUSED).all()
+    assert table[0].tolist() == [(14 + 30) // 3, (14 + 60) // 3, 60, 5, 0, 80]
+    assert (table[1:, losses.ONSET] == losses.UNUSED).all()
 
 
 def test_augmentation_keeps_silence_quiet():
@@ -184,7 +184,7 @@ def test_a_mix_of_several_tracks_has_the_sound_and_the_notes_of_all(tmp_path):
     counts = set()
     for seed in range(12):
         example = examples.make(tracks, TINY, mixed, np.random.default_rng(seed))
-        pitches = sorted(set(example.notes[example.notes[:, losses.ONSET] > examples.UNUSED, losses.PITCH]))
+        pitches = sorted(set(example.notes[example.notes[:, losses.ONSET] > losses.UNUSED, losses.PITCH]))
         levels = {pitch: level_at(example.samples, hertz(pitch)) for pitch in (40, 50, 60, 70, 80)}
         loudest = max(levels.values())
         assert pitches == [pitch for pitch in levels if levels[pitch] > 0.01 * loudest]

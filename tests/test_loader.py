@@ -13,7 +13,7 @@ import tones
 
 from mt3lite import config
 from mt3lite.errors import InputError
-from mt3lite.training import examples, loader
+from mt3lite.training import examples, loader, losses
 
 TINY = config.preset("tiny")
 ALTERED = examples.AugmentConfig()
@@ -53,7 +53,7 @@ def test_a_pool_holds_the_examples_of_a_plain_loop(tracks):
     plain = [examples.at(i, tracks, TINY, ALTERED, seed=3) for i in range(2 * loader.POOL_BATCHES)]
     assert rows(made) == {(e.samples.tobytes(), tuple(e.tokens), e.notes.tobytes()) for e in plain}
     assert made[0].samples.dtype == np.float32 and made[0].tokens.dtype == made[0].notes.dtype == np.int32
-    assert made[0].notes.shape == (2, examples.MAX_NOTES, 5)
+    assert made[0].notes.shape == (2, examples.MAX_NOTES, losses.NUM_COLUMNS)
 
 
 def test_worker_processes_change_nothing(tracks):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mt3lite.training import examples, losses
+from mt3lite.training import losses
 
 GOLDEN = np.load(Path(__file__).parent / "golden/loss_optimizer/cross_entropy.npz")
 CASES = ("extreme", "small", "vocab")
@@ -36,21 +36,25 @@ def test_cross_entropy_equals_t5x(case, smoothing, z_loss):
 
 
 def _table(*rows):
-    table = np.zeros((1, 6, 5), np.int32)
-    table[..., losses.ONSET] = examples.UNUSED
+    table = np.zeros((1, 6, losses.NUM_COLUMNS), np.int32)
+    table[..., losses.ONSET] = losses.UNUSED
     for i, row in enumerate(rows):
-        table[0, i] = row
+        table[0, i, : len(row)] = row
     return jnp.asarray(table)
 
 
 def test_note_activity_by_hand():
     """One note inside, one from before, one drum, one beyond the end, one pitch no piano has."""
-    table = _table((2, 4, 60, 3, 0), (-5, 1, 64, 0, 0), (3, 3, 38, 0, 1), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0))
+    table = _table(
+        (2, 4, 60, 3, 0, 127), (-5, 1, 64, 0, 0, 90), (3, 3, 38, 0, 1, 64), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0)
+    )
     activity = losses.note_activity(table, 8)
     assert np.argwhere(activity["onset"][0]).tolist() == [[2, 60 - 21]]
     assert np.argwhere(activity["family"][0]).tolist() == [[0, 64 - 21, 0], [2, 60 - 21, 3], [3, 60 - 21, 3]]
     assert np.argwhere(activity["drum"][0]).tolist() == [[3, 38]]
     assert np.argwhere(activity["frame"][0]).tolist() == [[0, 64 - 21], [2, 60 - 21], [3, 60 - 21]]
+    assert (activity["velocity"] == activity["onset"]).all()
+    assert activity["drum_velocity"][0, 3, 38] == np.float32(64 / 127) == activity["drum_velocity"].sum()
 
 
 def test_a_note_shorter_than_a_position_still_sounds_in_one():

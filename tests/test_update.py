@@ -37,9 +37,9 @@ def batch():
     start, stop = segments.sample_span(0, SMALL.spectrogram, SMALL.segments)
     tokens = rng.integers(3, 1300, (4, 16)).astype(np.int32)
     tokens[1:, 10:] = 0
-    notes = np.zeros((4, examples.MAX_NOTES, 5), np.int32)
-    notes[..., losses.ONSET] = examples.UNUSED
-    notes[:, 0] = [[2 + row, 9, 60 + row, 3, 0] for row in range(4)]
+    notes = np.zeros((4, examples.MAX_NOTES, losses.NUM_COLUMNS), np.int32)
+    notes[..., losses.ONSET] = losses.UNUSED
+    notes[:, 0] = [[2 + row, 9, 60 + row, 3, 0, 90] for row in range(4)]
     return {"samples": rng.normal(0, 0.1, (4, stop - start)).astype(np.float32), "tokens": tokens, "notes": notes}
 
 

@@ -199,7 +199,10 @@ def augment(samples: np.ndarray, sample_rate: int, config: AugmentConfig, rng: n
 
 
 def note_table(cropped: np.ndarray, config: Config) -> np.ndarray:
-    """Notes relative to the segment's start -> int32 [MAX_NOTES, losses.NUM_COLUMNS], in encoder positions, for `note_activity`."""
+    """Notes relative to the segment's start -> what `losses.note_activity` reads, times in encoder positions.
+
+    int32 [MAX_NOTES, losses.NUM_COLUMNS].
+    """
     positions_per_second = float(config.spectrogram.frames_per_second) / config.network.frames_per_position
     offset = config.segments.context_frames / config.network.frames_per_position
     cropped = cropped[:MAX_NOTES]
