@@ -366,6 +366,8 @@ class SegmentDecoder:
         if self._in_tie_section:
             is_new = is_open and key not in self._tied
             self._tied |= {key} if is_new else set()
+            if not is_open and self._config.compatibility == "none":
+                self._tie_another_program(pitch)
             return is_new
         if is_open:
             self._end(key)
@@ -373,6 +375,14 @@ class SegmentDecoder:
             self._open[key] = (self._step, self._current_velocity)
             return True
         return is_open
+
+    def _tie_another_program(self, pitch: int) -> None:
+        """Let a note sound on whose pitch is tied under another program; it has that one from now on."""
+        others = [key for key in self._open if key[0] == pitch and key not in self._tied]
+        if others:
+            key = (pitch, self._current_program)
+            self._open[key] = self._open.pop(others[0])
+            self._tied.add(key)
 
     def _velocity(self, velocity_bin: int) -> bool:
         self._current_velocity = bin_to_velocity(velocity_bin, self._vocabulary.config.num_velocity_bins)
