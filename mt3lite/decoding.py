@@ -26,8 +26,9 @@ from mt3lite.errors import InputError
 FIRST_CACHE_LENGTH, CACHE_GROWTH = 128, 4  # tokens, and a factor; see `_cache_lengths`
 NUM_PITCHES = 128
 SILENT, EARLIER = -2, -1  # in `GrammarState.since`
-# Kinds of tokens. OTHER: PAD and ids without an event; END: EOS, where it is told apart from them.
-OTHER, SHIFT, PITCH, VELOCITY, TIE, PROGRAM, DRUM, END = range(8)
+OTHER, SHIFT, PITCH, VELOCITY, TIE, PROGRAM, DRUM = range(
+    7
+)  # kinds of tokens; OTHER: PAD, EOS and ids without an event
 _KINDS = {"shift": SHIFT, "pitch": PITCH, "velocity": VELOCITY, "tie": TIE, "program": PROGRAM, "drum": DRUM}
 _PROGRAMS_PER_SLOT = {"full": 1, "midi_class": instruments.PROGRAMS_PER_FAMILY, "flat": instruments.NUM_PROGRAMS}
 
@@ -188,20 +189,8 @@ class Grammar:
         return self._allowed_programs & (slots != column.program)
 
     def choose(self, state: GrammarState, logits: jax.Array) -> jax.Array:
-        """Return the next token of each row among those allowed, int32 [B], for logits [B, V].
-
-        With compatibility "none" the likeliest kind of event is chosen first, by the sum of its tokens' probabilities,
-        and then its likeliest token. A model that is sure that time moves on, but not by how many steps, spreads that
-        over many shifts; each by itself would lose to a note that it half believes in.
-        """
-        logits = jnp.where(self.mask(state), logits, -jnp.inf)
-        if self.codec_config.compatibility == "none":
-            kinds = self._tables[0].copy()
-            kinds[vocabulary.EOS] = END
-            members = kinds == np.arange(END + 1)[:, None]  # [kinds, V]
-            chances = jnp.einsum("bv,kv->bk", jax.nn.softmax(logits), members.astype(np.float32))
-            logits = jnp.where(jnp.asarray(members)[chances.argmax(axis=-1)], logits, -jnp.inf)
-        return logits.argmax(axis=-1)
+        """Return the likeliest next token of each row among those allowed, int32 [B], for logits [B, V]."""
+        return jnp.where(self.mask(state), logits, -jnp.inf).argmax(axis=-1)
 
     def update(self, state: GrammarState, tokens: jax.Array) -> GrammarState:
         """Return the state after one more token of each row, int32 [B]; ids without an event change nothing."""

@@ -26,7 +26,7 @@ NUM_DRUMS = 128
 PROGRAMS_PER_FAMILY = 8
 HIDDEN = 48  # features of a pitch in `NoteHeads`
 
-WEIGHT = 2.0  # of the hints, beside the decoder's own logits
+WEIGHT = 4.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
 # that is half believed in is seldom believed in a position earlier or later. These and the next seven were found on
 # held-out pieces with training's sounds.
