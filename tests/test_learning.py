@@ -56,7 +56,7 @@ def test_the_bundled_model_learns_from_a_folder_of_pairs(pairs, tmp_path, monkey
     assert cli.main(["train", "--data", str(pairs), "--workdir", str(tmp_path / "run"), *recipe]) == 0
     with (tmp_path / "run" / "curve.csv").open() as file:
         curve = [float(row["token_loss"]) for row in csv.DictReader(file)]
-    assert len(curve) == 10 and curve[-1] < 0.5 * curve[0]
+    assert len(curve) == 10 and curve[-1] < 0.7 * curve[0]
     before, after = weights.load("small").params, weights.load(tmp_path / "run" / "model").params
     jax.tree.map(np.testing.assert_array_equal, before["encoder"], after["encoder"])
     assert not np.array_equal(before["decoder"]["logits_dense"]["kernel"], after["decoder"]["logits_dense"]["kernel"])
