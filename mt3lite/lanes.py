@@ -21,6 +21,7 @@ import collections
 import concurrent.futures
 import functools
 import itertools
+import threading
 import time
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Search:
     transformer: network.Transformer
     grammar: decoding.Grammar | None
     max_tokens: int
+    in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `network.params_for_steps`
 
     def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
         """Return the shapes of `num_lanes` lanes with rings of that length, for what `encode` returns."""
@@ -73,11 +75,15 @@ class Search:
                 tokens=jnp.zeros((num_lanes, self.max_tokens), jnp.int32),
                 carried=carrying.empty(self.transformer.config, num_lanes),
                 grammar_state=self.grammar.init(num_lanes) if self.grammar else None,
-                self_cache=network.empty_cache(self.transformer.config, num_lanes, ring),
+                self_cache=self.laid_out(network.empty_cache(self.transformer.config, num_lanes, ring)),
                 memory=jax.tree.map(lambda leaf: jnp.zeros((num_lanes, *leaf.shape[1:]), leaf.dtype), memory),
             )
 
         return jax.eval_shape(build, memory)
+
+    def laid_out(self, cache: network.Cache) -> network.Cache:
+        """Return caches as decoding steps want them."""
+        return network.in_panels(cache) if self.in_panels else cache
 
 
 def ring_lengths(max_tokens: int) -> list[int]:
@@ -90,7 +96,14 @@ def ring_lengths(max_tokens: int) -> list[int]:
 
 def ring_of(lanes: Lanes) -> int:
     """Return the length of the rings."""
-    return lanes.self_cache[0][0].shape[2]
+    return lanes.self_cache[0][1].shape[2]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encode(search: Search, params: dict, frames: jax.Array) -> network.Memory:
+    """Encode segments, frames float32 [E, F, input_depth]."""
+    memory = decoding.encode(search.transformer, params, frames)
+    return memory._replace(cross_cache=search.laid_out(memory.cross_cache))
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -158,17 +171,17 @@ def _step(search: Search, params: dict, lanes: Lanes) -> Lanes:
     )
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def resize(slot: jax.Array, rings: network.Cache, length: int) -> tuple[jax.Array, network.Cache]:
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def resize(search: Search, slot: jax.Array, rings: network.Cache, length: int) -> tuple[jax.Array, network.Cache]:
     """Return the slot and rings of another length, of which a shorter one must have a slot for every token."""
-    ring = rings[0][0].shape[2]
+    ring = rings[0][1].shape[2]
     kept = min(ring, length)
 
     def resized(cache: jax.Array) -> jax.Array:
         oldest_first = jax.lax.dynamic_slice_in_dim(jnp.concatenate([cache, cache], axis=2), slot, ring, axis=2)
         return jnp.pad(oldest_first[:, :, ring - kept :], ((0, 0), (0, 0), (0, length - kept), (0, 0)))
 
-    return jnp.int32(kept % length), jax.tree.map(resized, rings)
+    return jnp.int32(kept % length), search.laid_out(jax.tree.map(resized, network.out_of_panels(rings)))
 
 
 class Programs:
@@ -190,13 +203,14 @@ class Programs:
         encode_batch: int,
         kept: kept_programs.Folder | None = None,
     ):
-        """Take what to compile, and the shape [F, input_depth] of a segment."""
+        """Take what to compile, the parameters as it wants them, and the shape [F, input_depth] of a segment."""
         self.num_lanes, self.encode_batch, self.rings = num_lanes, encode_batch, ring_lengths(search.max_tokens)
         self._search = search
         self._params = params
         self._frames = jax.ShapeDtypeStruct((encode_batch, *input_shape), np.float32)
         self._kept = kept
         self._workers = concurrent.futures.ThreadPoolExecutor(2, "compile")
+        self._lock = threading.Lock()  # several pools may ask for one program
         self._compiled: dict[tuple, concurrent.futures.Future] = {}
 
     def prepare(self) -> None:
@@ -214,9 +228,10 @@ class Programs:
         return jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), lanes)
 
     def _begin(self, *name) -> concurrent.futures.Future:
-        if name not in self._compiled:
-            self._compiled[name] = self._workers.submit(self._make, *name)
-        return self._compiled[name]
+        with self._lock:
+            if name not in self._compiled:
+                self._compiled[name] = self._workers.submit(self._make, *name)
+            return self._compiled[name]
 
     def _make(self, *name) -> jax.stages.Compiled:
         compiled = self._kept and self._kept.read(name)
@@ -229,16 +244,15 @@ class Programs:
     def _lower(self, name: str, *lengths: int) -> jax.stages.Lowered:
         search, scalar = self._search, jax.ShapeDtypeStruct((), np.int32)
         if name == "encode":
-            return decoding.encode.lower(search.transformer, self._params, self._frames)
-        encode = functools.partial(decoding.encode, search.transformer)
-        memory = jax.eval_shape(encode, self._params, self._frames)
+            return encode.lower(search, self._params, self._frames)
+        memory = jax.eval_shape(functools.partial(encode, search), self._params, self._frames)
         lanes = search.blank(self.num_lanes, memory, lengths[0] if lengths else self.rings[0])
         if name == "admit":
             source = jax.ShapeDtypeStruct((self.num_lanes,), np.int32)
             return admit.lower(search, lanes._replace(self_cache=None), memory, source)
         if name == "run":
             return run.lower(search, self._params, lanes, scalar)
-        return resize.lower(scalar, lanes.self_cache, lengths[1])
+        return resize.lower(search, scalar, lanes.self_cache, lengths[1])
 
 
 class Pool:

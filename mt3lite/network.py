@@ -21,10 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, frontend, hearing
+from mt3lite import carrying, frontend, hearing, layers, panels
 from mt3lite.errors import InputError
 
-Cache = list[tuple[jax.Array, jax.Array]]  # per decoder layer: keys and values, each [B, H, L, K]
+# Per decoder layer: keys and values, each [B, H, L, K]; keys may be in panels, see `panels.split_keys`.
+Cache = list[tuple[jax.Array, jax.Array]]
 
 
 class Place(NamedTuple):
@@ -115,107 +116,6 @@ def shift_right(tokens: jax.Array) -> jax.Array:
     return jnp.pad(tokens[:, :-1], ((0, 0), (1, 0)))
 
 
-class RMSNorm(nn.Module):
-    """x / rms(x) * scale over the last axis, computed in float32, epsilon 1e-6."""
-
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply the norm."""
-        x = x.astype(jnp.float32)
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        return (x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + 1e-6) * scale).astype(self.dtype)
-
-
-def _dense(features: int, dtype: jnp.dtype, name: str, kernel_init=None) -> nn.Dense:
-    kernel_init = kernel_init or nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
-    return nn.Dense(features, use_bias=False, dtype=dtype, kernel_init=kernel_init, name=name)
-
-
-def _query_init(head_dim: int):
-    """Return the initialiser that folds the usual 1/sqrt(head_dim) of the attention scores into the query kernel."""
-    init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-    return lambda *args: init(*args) / np.sqrt(head_dim).astype(np.float32)
-
-
-class Attention(nn.Module):
-    """Multi-head attention without biases; its three steps can be called apart, for cached decoding."""
-
-    config: NetworkConfig
-
-    def setup(self):
-        cfg = self.config
-        dtype, width = jnp.dtype(cfg.dtype), cfg.num_heads * cfg.head_dim
-        init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-        self.query = _dense(width, dtype, None, _query_init(cfg.head_dim))
-        self.key = _dense(width, dtype, None, init)
-        self.value = _dense(width, dtype, None, init)
-        self.out = _dense(cfg.emb_dim, dtype, None, init)
-        self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))  # the same keys dropped for all queries
-
-    def _heads(self, x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:2], self.config.num_heads, self.config.head_dim).transpose(0, 2, 1, 3)
-
-    def queries(self, x: jax.Array) -> jax.Array:
-        """[B, T, D] -> [B, H, T, K]."""
-        return self._heads(self.query(x))
-
-    def keys_values(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[B, L, D] -> two [B, H, L, K]."""
-        return self._heads(self.key(x)), self._heads(self.value(x))
-
-    def attend(self, queries, keys, values, mask=None, bias=None, deterministic=True) -> jax.Array:
-        """[B, H, T, K] and keys, values [B, H, L, K], mask and bias broadcastable to [B, H, T, L] -> [B, T, D]."""
-        scores = jnp.einsum("bhtk,bhlk->bhtl", queries, keys).astype(jnp.float32)
-        if bias is not None:
-            scores += bias
-        if mask is not None:
-            scores = jnp.where(mask, scores, -1e10)
-        weights = self.dropout(jax.nn.softmax(scores).astype(queries.dtype), deterministic=deterministic)
-        mixed = jnp.einsum("bhtl,bhlk->bthk", weights, values)
-        return self.out(mixed.reshape(*mixed.shape[:2], -1))
-
-    def __call__(self, x: jax.Array, memory: jax.Array, mask=None, bias=None, deterministic=True) -> jax.Array:
-        """Attend from x [B, T, D] to memory [B, L, D] -> [B, T, D]."""
-        keys, values = self.keys_values(memory)
-        return self.attend(self.queries(x), keys, values, mask, bias, deterministic)
-
-
-class TimeWindow(nn.Module):
-    """A soft window on the audio for each head: a Gaussian around where the decoder stands, with learned width.
-
-    The score of position p gets -((p - stand - offset) / width)^2 / 2. Heads begin with widths from one position to
-    many, looking ahead by half their width, as the next event lies ahead.
-    """
-
-    num_heads: int
-
-    @nn.compact
-    def __call__(self, stand: jax.Array, num_positions: int) -> jax.Array:
-        """Positions [B, T] that the decoder stands at -> bias float32 [B, H, T, P]."""
-        widths = np.geomspace(1.5, 64.0, self.num_heads, dtype=np.float32)
-        offset = self.param("offset", lambda key: jnp.asarray(widths / 2))[:, None, None]
-        log_width = self.param("log_width", lambda key: jnp.log(widths))[:, None, None]
-        distance = jnp.arange(num_positions) - stand[:, None, :, None] - offset
-        return -0.5 * jnp.square(distance / jnp.exp(log_width))
-
-
-class MLP(nn.Module):
-    """Gated feed-forward block: gelu(x W0) * (x W1), dropout, then W."""
-
-    config: NetworkConfig
-
-    @nn.compact
-    def __call__(self, x: jax.Array, deterministic: bool = True) -> jax.Array:
-        """[B, T, D] -> [B, T, D]."""
-        dtype = jnp.dtype(self.config.dtype)
-        gate = nn.gelu(_dense(self.config.mlp_dim, dtype, "wi_0")(x))
-        hidden = gate * _dense(self.config.mlp_dim, dtype, "wi_1")(x)
-        hidden = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))(hidden, deterministic=deterministic)
-        return _dense(self.config.emb_dim, dtype, "wo")(hidden)
-
-
 class EncoderLayer(nn.Module):
     """Self-attention and MLP, each with its norm before and a residual around."""
 
@@ -226,11 +126,11 @@ class EncoderLayer(nn.Module):
         """[B, P, D] -> [B, P, D]."""
         dtype = jnp.dtype(self.config.dtype)
         dropout = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))
-        y = RMSNorm(dtype, name="pre_attention_layer_norm")(x)
-        y = Attention(self.config, name="attention")(y, y, deterministic=deterministic)
+        y = layers.RMSNorm(dtype, name="pre_attention_layer_norm")(x)
+        y = layers.Attention(self.config, name="attention")(y, y, deterministic=deterministic)
         x = x + dropout(y, deterministic=deterministic)
-        y = RMSNorm(dtype, name="pre_mlp_layer_norm")(x)
-        return x + dropout(MLP(self.config, name="mlp")(y, deterministic), deterministic=deterministic)
+        y = layers.RMSNorm(dtype, name="pre_mlp_layer_norm")(x)
+        return x + dropout(layers.MLP(self.config, name="mlp")(y, deterministic), deterministic=deterministic)
 
 
 class Encoder(nn.Module):
@@ -256,16 +156,16 @@ class Encoder(nn.Module):
                 name="front_end",
             )(frames)
             # Its vectors are as large as the sound is loud and rich: the positions would be lost beside them.
-            x = RMSNorm(dtype, name="front_end_norm")(x)
+            x = layers.RMSNorm(dtype, name="front_end_norm")(x)
         else:
-            x = _dense(cfg.emb_dim, dtype, "continuous_inputs_projection")(frames)
+            x = layers.dense(cfg.emb_dim, dtype, "continuous_inputs_projection")(frames)
         positions = jnp.asarray(position_table(cfg.max_positions, cfg.emb_dim)[: x.shape[1]], dtype)
         x = x + positions
         x = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))(x, deterministic=deterministic)
         layer_class = nn.remat(EncoderLayer, static_argnums=(2,)) if self.rematerialise else EncoderLayer
         for i in range(cfg.num_encoder_layers):
             x = layer_class(cfg, name=f"layers_{i}")(x, deterministic)
-        x = RMSNorm(dtype, name="encoder_norm")(x)
+        x = layers.RMSNorm(dtype, name="encoder_norm")(x)
         if cfg.time_windows:  # and told again, so that the decoder can tell when in its window something happened
             x = x + positions
         x = nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
@@ -279,14 +179,14 @@ class DecoderLayer(nn.Module):
 
     def setup(self):
         dtype = jnp.dtype(self.config.dtype)
-        self.pre_self_attention_layer_norm = RMSNorm(dtype)
-        self.self_attention = Attention(self.config)
-        self.pre_cross_attention_layer_norm = RMSNorm(dtype)
-        self.encoder_decoder_attention = Attention(self.config)
+        self.pre_self_attention_layer_norm = layers.RMSNorm(dtype)
+        self.self_attention = layers.Attention(self.config)
+        self.pre_cross_attention_layer_norm = layers.RMSNorm(dtype)
+        self.encoder_decoder_attention = layers.Attention(self.config)
         if self.config.time_windows:
-            self.time_window = TimeWindow(self.config.num_heads)
-        self.pre_mlp_layer_norm = RMSNorm(dtype)
-        self.mlp = MLP(self.config)
+            self.time_window = layers.TimeWindow(self.config.num_heads)
+        self.pre_mlp_layer_norm = layers.RMSNorm(dtype)
+        self.mlp = layers.MLP(self.config)
         self.dropout = nn.Dropout(self.config.dropout_rate, broadcast_dims=(-2,))
 
     def _window(self, stand: jax.Array, num_positions: int) -> jax.Array | None:
@@ -308,12 +208,15 @@ class DecoderLayer(nn.Module):
         """[B, 1, D] at `place`, caches of this layer ([B, H, L, K], [B, H, P, K] pairs) -> [B, 1, D], self cache."""
         y = self.pre_self_attention_layer_norm(x)
         new_key, new_value = self.self_attention.keys_values(y)
-        keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, place.slot, axis=2)
+        if self_cache[0].ndim == 5:
+            keys = panels.write_key(self_cache[0], new_key, place.slot)
+        else:
+            keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, place.slot, axis=2)
         values = jax.lax.dynamic_update_slice_in_dim(self_cache[1], new_value, place.slot, axis=2)
         filled = place.filled[:, None, None]
         x = x + self.self_attention.attend(self.self_attention.queries(y), keys, values, filled)
         y = self.encoder_decoder_attention.queries(self.pre_cross_attention_layer_norm(x))
-        window = self._window(stand, cross_cache[0].shape[2])
+        window = self._window(stand, cross_cache[1].shape[2])
         x = x + self.encoder_decoder_attention.attend(y, *cross_cache, bias=window)
         return x + self.mlp(self.pre_mlp_layer_norm(x)), (keys, values)
 
@@ -366,13 +269,13 @@ class Decoder(nn.Module):
             for i, (_, count) in enumerate(cfg.carried_ranges)
         ]
         if cfg.pitch_range[1]:
-            self.sounding_embedder = _dense(cfg.emb_dim, dtype, None, nn.initializers.zeros)
+            self.sounding_embedder = layers.dense(cfg.emb_dim, dtype, None, nn.initializers.zeros)
         layer_class = nn.remat(DecoderLayer, static_argnums=(5,)) if self.rematerialise else DecoderLayer
         self.layers = [layer_class(cfg) for _ in range(cfg.num_decoder_layers)]
-        self.decoder_norm = RMSNorm(dtype)
+        self.decoder_norm = layers.RMSNorm(dtype)
         logits_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
         logits_init = _with_shifts(logits_init, cfg, cfg.emb_dim**-0.5, True)
-        self.logits_dense = _dense(cfg.vocab_size, jnp.float32, None, logits_init)
+        self.logits_dense = layers.dense(cfg.vocab_size, jnp.float32, None, logits_init)
         self.dropout = nn.Dropout(cfg.dropout_rate, broadcast_dims=(-2,))
 
     def _embed(self, tokens: jax.Array, positions: jax.Array, carried: jax.Array, length: int) -> jax.Array:
@@ -476,6 +379,32 @@ def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:
     shape = (batch, config.num_heads, length, config.head_dim)
     zeros = jnp.zeros(shape, jnp.dtype(config.dtype))
     return [(zeros, zeros) for _ in range(config.num_decoder_layers)]
+
+
+def in_panels(cache: Cache) -> Cache:
+    """Return caches with their keys in panels, as far as they make whole ones."""
+    return [(panels.split_keys(keys), values) for keys, values in cache]
+
+
+def out_of_panels(cache: Cache) -> Cache:
+    """Undo `in_panels`."""
+    return [(panels.join_keys(keys), values) for keys, values in cache]
+
+
+def params_for_steps(params: dict) -> dict:
+    """Return parameters whose kernels that every decoding step reads are in panels; for `step` and what comes before.
+
+    Those which the encoded audio alone goes through stay: many rows at a time want them whole.
+    """
+
+    def lay_out(path: tuple[str, ...], node):
+        if isinstance(node, dict):
+            return {name: lay_out((*path, name), child) for name, child in node.items()}
+        once = path[-3:-1] in (("encoder_decoder_attention", "key"), ("encoder_decoder_attention", "value"))
+        stepped = path[0] == "decoder" and path[-1] == "kernel" and not once
+        return panels.split(node) if stepped and panels.fits(node.shape[1]) else node
+
+    return {name: lay_out((name,), node) for name, node in params.items()}
 
 
 def parameter_shapes(config: NetworkConfig) -> dict:

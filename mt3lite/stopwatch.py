@@ -52,6 +52,11 @@ class Stopwatch:
         for name, spent in seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
+    def take(self) -> dict[str, float]:
+        """Return the seconds so far and begin again from none; for use while nothing is being measured."""
+        taken, self.seconds = self.seconds, {}
+        return taken
+
     def _book(self) -> None:
         now = time.perf_counter()
         if self._names:

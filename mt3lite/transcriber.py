@@ -19,6 +19,7 @@ import numpy as np
 from mt3lite import (
     audio,
     codec,
+    crews,
     decoding,
     instruments,
     kept_programs,
@@ -88,9 +89,10 @@ class Transcriber:
         """Take a model, and a folder in which compiled programs are kept for later runs; None: they are not kept."""
         self.model = model
         self._vocabulary = vocabulary.Vocabulary(model.config.vocabulary)
-        self._params = jax.device_put(model.params)
+        self._in_panels = jax.default_backend() == "cpu"
+        self._params = jax.device_put(network.params_for_steps(model.params) if self._in_panels else model.params)
         self._program_folder = program_folder
-        self._programs: dict[tuple, lanes.Programs] = {}  # by lanes and choice of instruments
+        self._crews: dict[tuple, crews.Crews] = {}  # by lanes and choice of instruments
         # What a segment without notes is told as; the codec refuses to tell that to the ancestor.
         ties = [self._vocabulary.first_id("tie")] if model.config.codec.events == "notes_with_ties" else []
         self._silence = np.array([*ties, vocabulary.EOS], np.int32)
@@ -98,12 +100,12 @@ class Transcriber:
     def with_params(self, params: dict) -> "Transcriber":
         """Return a transcriber for other weights of the same network, which uses the programs compiled for this one."""
         other = Transcriber(dataclasses.replace(self.model, params=params), program_folder=self._program_folder)
-        other._programs = self._programs
+        other._crews = self._crews
         return other
 
     def prepare(self, *, only: instruments.InstrumentSet | None = None, batch_size: int | None = None) -> None:
         """Begin to load or compile, beside other work, what `transcribe` with these arguments needs."""
-        self._programs_for(only, batch_size).prepare()
+        self._crews_for(only, batch_size).programs.prepare()
 
     def transcribe(
         self,
@@ -156,7 +158,7 @@ class Transcriber:
         Raises:
             InputError: as `transcribe`, for what does not concern one recording.
         """
-        programs, watch = self._programs_for(only, batch_size), stopwatch.Stopwatch()
+        crew, watch = self._crews_for(only, batch_size), stopwatch.Stopwatch()
         tasks: collections.deque[_Task] = collections.deque()  # begun, and not yet yielded
         yielded_seconds = 0.0
 
@@ -172,24 +174,25 @@ class Transcriber:
                 yielded_seconds += tasks[0].done_seconds
                 yield tasks.popleft().result(watch)
 
-        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, tasks), programs, watch):
+        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, tasks), crew, watch):
             task.tokens[segment] = tokens
             with watch.measure("assemble"):
                 task.assemble()
             yield from finished()
         yield from finished()
 
-    def _programs_for(self, only: instruments.InstrumentSet | None, batch_size: int | None) -> lanes.Programs:
-        """Return the programs for a choice of instruments and a number of lanes."""
+    def _crews_for(self, only: instruments.InstrumentSet | None, batch_size: int | None) -> crews.Crews:
+        """Return those that decode, for a choice of instruments and a number of segments together."""
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch size {batch_size}: a batch holds at least one segment")
         config, on_cpu = self.model.config, jax.default_backend() == "cpu"
-        num_lanes = batch_size or (CPU_LANES if on_cpu else ACCELERATOR_LANES)
+        num_crews, num_lanes = crews.share(batch_size or (CPU_LANES if on_cpu else ACCELERATOR_LANES))
         grammar = self._grammar(only)
-        key = num_lanes, grammar
-        if key not in self._programs:
+        key = num_crews, num_lanes, grammar
+        if key not in self._crews:
             encode_batch = min(num_lanes, CPU_ENCODE if on_cpu else ACCELERATOR_ENCODE)
-            search = lanes.Search(network.Transformer(config.network), grammar, config.segments.max_tokens)
+            transformer = network.Transformer(config.network)
+            search = lanes.Search(transformer, grammar, config.segments.max_tokens, self._in_panels)
             kept = None
             if self._program_folder:
                 parameters = sorted((path, leaf.shape, str(leaf.dtype)) for path, leaf in _leaves(self.model.params))
@@ -197,7 +200,7 @@ class Transcriber:
                 kept = kept_programs.Folder(self._program_folder, made_from)
                 if not kept.holds(lanes.FIRST_PROGRAM):
                     weights.check(self.model)  # programs are made for parameters that have been checked
-            self._programs[key] = lanes.Programs(
+            programs = lanes.Programs(
                 search,
                 self._params,
                 (config.segments.input_frames, config.spectrogram.num_bins),
@@ -205,7 +208,8 @@ class Transcriber:
                 encode_batch=encode_batch,
                 kept=kept,
             )
-        return self._programs[key]
+            self._crews[key] = crews.Crews(programs, num_crews)
+        return self._crews[key]
 
     def _grammar(self, only: instruments.InstrumentSet | None) -> decoding.Grammar | None:
         """Return the grammar for a choice of instruments; without one, the ancestor's presets have none."""
@@ -216,10 +220,10 @@ class Transcriber:
         return decoding.Grammar(self._vocabulary, config.codec, config.segment_steps, programs, drums)
 
     def _decode(
-        self, segments_: Iterator[tuple[tuple, np.ndarray]], programs: lanes.Programs, watch: stopwatch.Stopwatch
+        self, segments_: Iterator[tuple[tuple, np.ndarray]], crew: crews.Crews, watch: stopwatch.Stopwatch
     ) -> Iterator[tuple[tuple, np.ndarray]]:
         """Yield key and tokens of segments (key, frames), in the order in which they end."""
-        return lanes.Pool(programs, self._params, watch).decode(segments_)
+        return crew.decode(self._params, segments_, watch)
 
     def _segments(
         self, recordings: Iterable[Recording], jobs: int, tasks: "collections.deque[_Task]"
@@ -317,8 +321,7 @@ class _Task:
             return self._error
         with watch.measure("assemble"):
             transcribed = notes.sort(self._decoder.finish())
-        self._watch.add(watch.seconds)
-        watch.seconds.clear()
+        self._watch.add(watch.take())
         return Transcription(
             notes=transcribed,
             duration_seconds=self._sound.seconds,

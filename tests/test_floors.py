@@ -27,7 +27,7 @@ FLOORS = (
         "score_tables",
     ),
     ("codec", "render", "soundfonts", "outputs", "drawing", "plot", "display", "scoring", "score_files", "score_page"),
-    ("frontend", "carrying", "hearing", "network", "decoding", "kept_programs", "lanes"),
+    ("frontend", "carrying", "hearing", "panels", "layers", "network", "decoding", "kept_programs", "lanes", "crews"),
     ("config",),
     ("weights",),
     ("transcriber",),

@@ -3,65 +3,14 @@
 import jax
 import numpy as np
 import pytest
+from random_networks import MAX_TOKENS, NETWORKS, PLAIN, make, plain, random_params, segments
 
-from mt3lite import codec, config, decoding, kept_programs, lanes, network, stopwatch, vocabulary
-
-MAX_TOKENS = 24
-OWN = config.preset("tiny")
-PLAIN = network.NetworkConfig(
-    input_depth=OWN.network.input_depth,
-    vocab_size=OWN.network.vocab_size,
-    emb_dim=32,
-    num_heads=2,
-    head_dim=8,
-    num_encoder_layers=1,
-    num_decoder_layers=2,
-    mlp_dim=32,
-)
-NETWORKS = {"own": OWN.network, "plain": PLAIN}
-FRAMES = 24
+from mt3lite import kept_programs, lanes, network, panels, stopwatch, vocabulary
 
 
 @pytest.fixture(autouse=True)
 def short_rings(monkeypatch):
     monkeypatch.setattr(lanes, "FIRST_RING", 8)
-
-
-def random_params(net: network.NetworkConfig, seed: int, end_bias: float) -> dict:
-    """Return random parameters; the larger the bias, the sooner segments end."""
-    rng = np.random.default_rng(seed)
-    params = jax.tree.map(
-        lambda leaf: rng.normal(0, 1.5 * leaf.shape[0] ** -0.5, leaf.shape) if leaf.ndim > 1 else np.ones(leaf.shape),
-        network.parameter_shapes(net),
-    )
-    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
-    params["decoder"]["logits_dense"]["kernel"][:, vocabulary.EOS] *= end_bias
-    return params
-
-
-def segments(seed: int, count: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return rng.normal(-1, 2.5, (count, FRAMES, OWN.network.input_depth)).astype(np.float32)
-
-
-def make(net_name: str, with_grammar: bool, num_lanes: int, encode_batch: int, params: dict, kept=None):
-    words = vocabulary.Vocabulary(OWN.vocabulary)
-    grammar = (
-        decoding.Grammar(words, codec.CodecConfig(events="notes", granularity="midi_class"), 200)
-        if with_grammar
-        else None
-    )
-    search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS)
-    shape = FRAMES, OWN.network.input_depth
-    programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=encode_batch, kept=kept)
-    return search, programs
-
-
-def plain(search: lanes.Search, params: dict, frames: np.ndarray) -> np.ndarray:
-    """Return what the plain loop makes of at most 18 segments; always so many, so that it is compiled once."""
-    filled = np.concatenate([frames, np.repeat(frames[:1], 18 - len(frames), axis=0)])
-    tokens = decoding.generate(search.transformer, params, filled, max_tokens=MAX_TOKENS, grammar=search.grammar)
-    return np.asarray(tokens)[: len(frames)]
 
 
 @pytest.mark.parametrize(
@@ -84,18 +33,23 @@ def test_tokens_are_those_of_the_plain_loop(net_name, with_grammar, num_lanes, e
     assert len(lengths) > 3, f"segments of lengths {lengths} alone do not test refilling"
 
 
-def test_rings_grow_and_shrink_without_losing_a_token():
+@pytest.mark.parametrize("in_panels", [False, True])
+def test_rings_grow_and_shrink_without_losing_a_token(in_panels, monkeypatch):
+    monkeypatch.setattr(panels, "WIDTH", 4)
     net = PLAIN
+    search = lanes.Search(network.Transformer(net), None, 16, in_panels)
     rng = np.random.default_rng(0)
     rings = [(rng.normal(size=(2, net.num_heads, 8, 4)).astype(np.float32),) * 2]
     slot = 3  # the last 8 tokens, oldest first, are in slots 3..7, 0..2
     newest_first = [2, 1, 0, 7, 6, 5, 4, 3]
     for length in (4, 8, 16):
-        new_slot, resized = lanes.resize(np.int32(slot), rings, length)
+        new_slot, resized = lanes.resize(search, np.int32(slot), search.laid_out(rings), length)
+        assert resized[0][0].ndim == 4 + in_panels
         kept = min(length, 8)
-        for age in range(kept):
-            place = (int(new_slot) - 1 - age) % length
-            np.testing.assert_array_equal(resized[0][0][:, :, place], rings[0][0][:, :, newest_first[age]])
+        for keys_or_values in network.out_of_panels(resized)[0]:
+            for age in range(kept):
+                place = (int(new_slot) - 1 - age) % length
+                np.testing.assert_array_equal(keys_or_values[:, :, place], rings[0][0][:, :, newest_first[age]])
 
 
 def test_segments_are_taken_when_they_are_needed():

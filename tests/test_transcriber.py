@@ -41,7 +41,7 @@ def with_oracle(name: str, piece: np.ndarray, num_frames: int, monkeypatch) -> t
         )
     )
 
-    def decode(segments, programs, watch):
+    def decode(segments, crew, watch):
         for key, _ in segments:
             tokens = np.zeros(settings.segments.max_tokens, np.int32)
             target = next(targets)
