@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py process --peer basic-pitch="/path/to/basic-pitch OUTPUT_DIR RECORDING"
     python benchmarks/speed.py warm --peer-python /path/to/python-with-basic-pitch
-    python benchmarks/speed.py mt3
+    python benchmarks/speed.py mt3 --ancestor-python PYTHON --ancestor-source MT3   # with t5x; a checkout of magenta/mt3
     python benchmarks/speed.py long
     python benchmarks/speed.py folder
 
@@ -26,7 +26,6 @@ import machine
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "data" / "demo" / "clip.flac"
 RESULTS = Path(__file__).parent / "results"
-ANCESTOR_STEPS_PER_SECOND = 14.6  # magenta/mt3 at fa045327, batch 8 x 1024 steps, two cores, not in the same run
 PEER_WARM = """
 import json, sys, time
 from basic_pitch import ICASSP_2022_MODEL_PATH
@@ -161,24 +160,25 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     import jax
     import numpy as np
 
-    from mt3lite import config, lanes, network, stopwatch
+    from mt3lite import config, crews, lanes, network, stopwatch
 
     settings = config.preset("mt3")
     rng = np.random.default_rng(0)
-    params = jax.device_put(
-        jax.tree.map(
-            lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
-            network.parameter_shapes(settings.network),
-        )
+    params = jax.tree.map(
+        lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
+        network.parameter_shapes(settings.network),
     )
+    in_panels = jax.default_backend() == "cpu"
+    params = jax.device_put(network.params_for_steps(params) if in_panels else params)
+    num_crews, num_lanes = crews.share(8)
     shape = settings.segments.input_frames, settings.spectrogram.num_bins
     frames = rng.normal(-3, 2, (30, *shape)).astype(np.float32)  # 30 segments: 61 s
     real = real_lengths(settings)
     results = {"tokens_a_segment": statistics.mean(real)}
     chosen = (("60 s of music", real, 30), ("forced 1024", (1024,), 8))
     for name, lengths, count in chosen:
-        search = lanes.Search(network.Transformer(settings.network), Forced(lengths), 1024)
-        programs = lanes.Programs(search, params, shape, num_lanes=8, encode_batch=2)
+        search = lanes.Search(network.Transformer(settings.network), Forced(lengths), 1024, in_panels=in_panels)
+        programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=2)
         programs.prepare()
         for ring, longer in zip(programs.rings, [*programs.rings[1:], None], strict=True):
             programs("run", ring)
@@ -187,13 +187,21 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
         runs = []
         for _ in range(arguments.turns):
             watch, wall, cpu = stopwatch.Stopwatch(), time.perf_counter(), time.process_time()
-            tokens = dict(lanes.Pool(programs, params, watch).decode(enumerate(frames[:count])))
+            tokens = dict(crews.Crews(programs, num_crews).decode(params, enumerate(frames[:count]), watch))
             spent = time.perf_counter() - wall
             runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
         results[name] = middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
         print(name, json.dumps(results[name]), flush=True)
-    rate = 1024 / results["forced 1024"]["decode_s"]["best"]
-    results["forced 1024"] |= {"steps_per_s": rate, "times_the_ancestor": rate / ANCESTOR_STEPS_PER_SECOND}
+    results["forced 1024"]["steps_per_s"] = rate = 1024 / results["forced 1024"]["wall_s"]["best"]
+    if arguments.ancestor_python:
+        runner = Path(__file__).parent / "runners" / "run_ancestor.py"
+        command = [arguments.ancestor_python, str(runner), arguments.ancestor_source]
+        environment = {**os.environ, "PYTHONPATH": arguments.ancestor_path}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        theirs = json.loads(done.stdout.splitlines()[-1])
+        theirs["steps_per_s"] = theirs["tokens"] / min(theirs["seconds"])
+        results["ancestor"] = theirs
+        theirs["ours_over_theirs"] = rate / theirs["steps_per_s"]
     return results
 
 
@@ -246,6 +254,9 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="how often (default: %(default)s)")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="for process, see above")
     parser.add_argument("--peer-python", metavar="FILE", help="for warm: a Python that has basic-pitch")
+    parser.add_argument("--ancestor-python", metavar="FILE", help="for mt3: a Python with what t5x needs")
+    parser.add_argument("--ancestor-source", metavar="FOLDER", help="for mt3: a checkout of magenta/mt3")
+    parser.add_argument("--ancestor-path", metavar="FOLDER", default="", help="for mt3: where that Python finds t5x")
     parser.add_argument("--minutes", type=int, default=60, help="for long (default: %(default)s)")
     parser.add_argument("--files", type=int, default=1000, help="for folder (default: %(default)s)")
     arguments = parser.parse_args()

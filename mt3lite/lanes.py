@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, decoding, kept_programs, network, stopwatch, vocabulary
+from mt3lite import carrying, decoding, kept_programs, network, single_beam, stopwatch, vocabulary
 
 FIRST_RING, RING_GROWTH = 256, 2  # tokens, and a factor: most segments fit the first; each length is a program to load
 LANES_A_REFILL = 16  # while segments wait, the loop comes back when this part of the lanes, or one, has ended
@@ -49,6 +49,7 @@ class Lanes(NamedTuple):
     tokens: jax.Array  # int32 [B, T]: PAD after the last
     carried: jax.Array  # int32 [B, R], see carrying.carry
     grammar_state: decoding.GrammarState | None
+    beam: single_beam.Beam | None
     self_cache: network.Cache | None  # the rings
     memory: network.Memory  # of the encoded segments
 
@@ -60,6 +61,7 @@ class Search:
     transformer: network.Transformer
     grammar: decoding.Grammar | None
     max_tokens: int
+    in_single_beam: bool = False  # instead of greedily; without a grammar
     in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `network.params_for_steps`
 
     def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
@@ -75,6 +77,7 @@ class Search:
                 tokens=jnp.zeros((num_lanes, self.max_tokens), jnp.int32),
                 carried=carrying.empty(self.transformer.config, num_lanes),
                 grammar_state=self.grammar.init(num_lanes) if self.grammar else None,
+                beam=single_beam.begin(num_lanes) if self.in_single_beam else None,
                 self_cache=self.laid_out(network.empty_cache(self.transformer.config, num_lanes, ring)),
                 memory=jax.tree.map(lambda leaf: jnp.zeros((num_lanes, *leaf.shape[1:]), leaf.dtype), memory),
             )
@@ -128,6 +131,7 @@ def admit(search: Search, lanes: Lanes, memory: network.Memory, source: jax.Arra
         grammar_state=jax.tree.map(choose, search.grammar.init(num_lanes), lanes.grammar_state)
         if search.grammar
         else None,
+        beam=jax.tree.map(choose, single_beam.begin(num_lanes), lanes.beam) if search.in_single_beam else None,
         self_cache=None,
         memory=jax.tree.map(lambda new, old: choose(new[jnp.maximum(source, 0)], old), memory, lanes.memory),
     )
@@ -154,18 +158,24 @@ def _step(search: Search, params: dict, lanes: Lanes) -> Lanes:
         {"params": params}, lanes.token, place, lanes.carried, lanes.self_cache, lanes.memory, method="step"
     )
     grammar = search.grammar
-    choice = grammar.choose(lanes.grammar_state, logits) if grammar else logits.argmax(axis=-1)
+    beam = None
+    if search.in_single_beam:
+        choice, beam, over = single_beam.extend(lanes.beam, logits, lanes.length, search.max_tokens)
+    else:
+        choice = grammar.choose(lanes.grammar_state, logits) if grammar else logits.argmax(axis=-1)
+        over = choice == vocabulary.EOS
     token = jnp.where(lanes.active, choice.astype(jnp.int32), vocabulary.PAD)
     length = lanes.length + lanes.active
     written = (jnp.arange(search.max_tokens) == lanes.length[:, None]) & lanes.active[:, None]
     return Lanes(
         slot=(lanes.slot + 1) % ring,
-        active=lanes.active & (token != vocabulary.EOS) & (length < search.max_tokens),
+        active=lanes.active & ~over & (length < search.max_tokens),
         length=length,
         token=token,
         tokens=jnp.where(written, token[:, None], lanes.tokens),
         carried=carrying.carry(lanes.carried, token, search.transformer.config),
         grammar_state=grammar.update(lanes.grammar_state, token) if grammar else None,
+        beam=beam,
         self_cache=self_cache,
         memory=lanes.memory,
     )
@@ -329,10 +339,11 @@ class Pool:
             self._lanes = run(self._params, self._lanes, np.int32(stop_idle))
             active, length = map(np.asarray, wait((self._lanes.active, self._lanes.length)))
             tokens = np.asarray(self._lanes.tokens)
+            kept = np.asarray(self._lanes.beam.kept) if self._lanes.beam else np.zeros(num_lanes, np.int32)
         for lane, key in enumerate(self._keys):
             if key is not None and not active[lane]:
                 self._keys[lane] = None
-                yield key, tokens[lane]
+                yield key, single_beam.result(tokens[lane], kept[lane])
         self._resize(int(np.where(active, length, 0).max()))
 
     def _resize(self, longest: int) -> None:

@@ -192,7 +192,13 @@ class Transcriber:
         if key not in self._crews:
             encode_batch = min(num_lanes, CPU_ENCODE if on_cpu else ACCELERATOR_ENCODE)
             transformer = network.Transformer(config.network)
-            search = lanes.Search(transformer, grammar, config.segments.max_tokens, self._in_panels)
+            search = lanes.Search(
+                transformer,
+                grammar,
+                config.segments.max_tokens,
+                in_single_beam=grammar is None,  # the ancestor's presets, as the ancestor decodes
+                in_panels=self._in_panels,
+            )
             kept = None
             if self._program_folder:
                 parameters = sorted((path, leaf.shape, str(leaf.dtype)) for path, leaf in _leaves(self.model.params))

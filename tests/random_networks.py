@@ -47,7 +47,7 @@ def make(
         if with_grammar
         else None
     )
-    search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS, in_panels)
+    search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS, in_panels=in_panels)
     shape = FRAMES, OWN.network.input_depth
     programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=encode_batch, kept=kept)
     return search, programs

@@ -37,7 +37,7 @@ def test_tokens_are_those_of_the_plain_loop(net_name, with_grammar, num_lanes, e
 def test_rings_grow_and_shrink_without_losing_a_token(in_panels, monkeypatch):
     monkeypatch.setattr(panels, "WIDTH", 4)
     net = PLAIN
-    search = lanes.Search(network.Transformer(net), None, 16, in_panels)
+    search = lanes.Search(network.Transformer(net), None, 16, in_panels=in_panels)
     rng = np.random.default_rng(0)
     rings = [(rng.normal(size=(2, net.num_heads, 8, 4)).astype(np.float32),) * 2]
     slot = 3  # the last 8 tokens, oldest first, are in slots 3..7, 0..2
