@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py process --peer basic-pitch="/path/to/basic-pitch OUTPUT_DIR RECORDING"
     python benchmarks/speed.py warm --peer-python /path/to/python-with-basic-pitch
-    python benchmarks/speed.py mt3 --ancestor-python PYTHON --ancestor-source MT3   # with t5x; a checkout of magenta/mt3
+    python benchmarks/speed.py mt3 --ancestor-python PYTHON --ancestor-source MT3
     python benchmarks/speed.py long
     python benchmarks/speed.py folder
 
