@@ -7,7 +7,7 @@ share nothing but the weights, and together they are up to twice as fast as one 
 import os
 import queue
 import threading
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -33,8 +33,8 @@ class Crews:
         self.programs, self.num_crews = programs, num_crews
 
     def decode(
-        self, params: dict, segments: Iterable[tuple[Hashable, np.ndarray]], watch: stopwatch.Stopwatch
-    ) -> Iterator[tuple[Hashable, np.ndarray]]:
+        self, params: dict, segments: Iterable[tuple[lanes.Key, np.ndarray]], watch: stopwatch.Stopwatch
+    ) -> Iterator[tuple[lanes.Key, np.ndarray]]:
         """Yield key and tokens of each segment as it ends, as `lanes.Pool.decode` does.
 
         The stream is read by the caller's thread alone, a few segments ahead of the lanes. `watch` counts the mean of
