@@ -31,7 +31,7 @@ WEIGHT = 4.0  # of the hints, beside the decoder's own logits
 # that is half believed in is seldom believed in a position earlier or later. These and the next seven were found on
 # held-out pieces with training's sounds.
 ONSET_FROM, DRUM_FROM, FRAME_FROM = -1.6, -1.8, -0.8
-_ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak
+_ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak, or of an onset that nothing sounds after
 _SURE = 3.0  # no logit of what sounds counts for more, or the last position of a note would be taken for its end
 _LISTENED = 6  # positions from an onset on by which its family is told
 _CERTAIN = 1.0  # the most that any event is worth moving on for, so that a greater one later does not outdo one here
@@ -91,14 +91,13 @@ class Heard(NamedTuple):
 
 def prepare(logits: dict[str, jax.Array]) -> Heard:
     """Return what `hints` needs of what `NoteHeads` return."""
-    # The positions around an onset hear it too, and would have it written again and again.
-    onset, drum = (
-        jnp.where(_peaks(each), each, each - _ECHO) - least
-        for each, least in ((logits["onset"], ONSET_FROM), (logits["drum"], DRUM_FROM))
-    )
     frame = jnp.clip(logits["frame"], -_SURE, _SURE)
-    after = jnp.pad(frame, ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
-    sounds = (frame + after) / 2 - FRAME_FROM  # two positions together are surer of an end than one
+    sounds = (frame + _next(frame)) / 2 - FRAME_FROM  # two positions together are surer of an end than one
+    # The positions around an onset hear it too, and would have it written again and again; and an onset that nothing
+    # sounds after is seldom one.
+    begins = _peaks(logits["onset"]) & (jnp.maximum(sounds, _next(sounds)) > 0)
+    onset = jnp.where(begins, logits["onset"], logits["onset"] - _ECHO) - ONSET_FROM
+    drum = jnp.where(_peaks(logits["drum"]), logits["drum"], logits["drum"] - _ECHO) - DRUM_FROM
     num_positions = sounds.shape[1]
     silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
     event = jnp.maximum(onset.max(-1), drum.max(-1))
@@ -114,6 +113,11 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         moment=_moments(jnp.concatenate([logits["onset"], logits["drum"]], -1), jnp.concatenate([onset, drum], -1)),
         passed=jnp.pad(jnp.cumsum(jax.nn.relu(event), axis=1), ((0, 0), (1, 0))),
     )
+
+
+def _next(curve: jax.Array) -> jax.Array:
+    """Return what a curve [B, P, N] is one position later; the last one stays."""
+    return jnp.pad(curve, ((0, 0), (0, 1), (0, 0)), mode="edge")[:, 1:]
 
 
 def _beside(curve: jax.Array) -> tuple[jax.Array, jax.Array]:
