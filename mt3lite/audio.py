@@ -33,6 +33,7 @@ SUFFIXES = frozenset(
 
 BLOCK_SAMPLES = 1 << 16  # decoded at a time, all channels together
 MOST_SAMPLES = 1 << 30  # that `load` keeps in memory: 4.3 GB, 18 hours at 16 kHz
+LOUDEST = 1e12  # beyond it the arithmetic of resampling overflows; full scale is 1, of odd files 2^31
 SAMPLE_RATES = range(1000, 1_000_001)  # Hz; beyond these a header is damaged, and resampling would fill the memory
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream whose header does not say
 _MP3_END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # what may follow the sound: ID3v1, APEv2, Lyrics3
@@ -139,7 +140,22 @@ def write_wav(path: str | os.PathLike, samples: np.ndarray, sample_rate: int) ->
         InputError: the file cannot be written.
     """
     with files.atomic_path(path) as temporary:
-        soundfile.write(str(temporary), samples, sample_rate, format="WAV", subtype="PCM_16")
+        with told_if_unwritten(path):
+            soundfile.write(str(temporary), samples, sample_rate, format="WAV", subtype="PCM_16")
+
+
+@contextlib.contextmanager
+def told_if_unwritten(path: str | os.PathLike) -> Iterator[None]:
+    """Turn what libsndfile raises where a sound file cannot be written into the error of `path`.
+
+    Raises:
+        InputError: the block could not write all.
+    """
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        why = error.error_string.removeprefix("Error : ").rstrip(". ").lower()
+        raise InputError(f"{path}: cannot be written: {why}; is the disk full?") from error
 
 
 def _mono(source: _Source, path: Path) -> Iterator[np.ndarray]:
@@ -148,8 +164,9 @@ def _mono(source: _Source, path: Path) -> Iterator[np.ndarray]:
     for block in source.blocks:
         with np.errstate(invalid="ignore", over="ignore"):  # of samples that are no numbers, or near the largest
             mono = block.mean(axis=1)
-        if not np.isfinite(mono).all():
-            second = (num_frames + int(np.argmin(np.isfinite(mono)))) / source.sample_rate
+        possible = np.abs(mono) <= LOUDEST  # False for what is no number
+        if not possible.all():
+            second = (num_frames + int(np.argmin(possible))) / source.sample_rate
             raise InputError(f"{path}: a sample at {second:.2f} s is not a finite number; is the file damaged?")
         num_frames += len(block)
         yield mono

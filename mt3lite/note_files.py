@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -69,8 +70,9 @@ def _read_json(path: Path) -> np.ndarray:
     from google.protobuf import json_format
 
     try:
+        json.dumps(content, ensure_ascii=False).encode()  # protobuf cannot say what is wrong with text that is none
         return _from_sequence(path, json_format.ParseDict(content, notes.import_note_seq().NoteSequence()))
-    except (json_format.ParseError, RecursionError) as error:
+    except (json_format.ParseError, RecursionError, UnicodeEncodeError) as error:
         raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence: {reason(error)}") from error
 
 

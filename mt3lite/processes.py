@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 
 
@@ -15,8 +16,16 @@ def born_deaf() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # not on Windows
         yield
         return
+    came = []
+    in_main = threading.current_thread() is threading.main_thread()
+    # The mask is what the workers inherit. Libraries have threads without it, by which the signal still comes here.
+    handler = signal.signal(signal.SIGINT, lambda *_: came.append(True)) if in_main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -164,8 +164,9 @@ def save(folder: str | os.PathLike, params: dict, *, step: int = 0) -> None:
         index = flax.serialization.msgpack_serialize({"version": VERSION, "optimizer": optimizer})
         (temporary / INDEX_FILE).write_bytes(index)
         os.replace(temporary, folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: tensorstore's, of what it could not write
+        why = getattr(error, "strerror", None) or _first_line(error)
+        raise InputError(f"{folder}: cannot be written: {why}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

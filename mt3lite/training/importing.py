@@ -183,9 +183,10 @@ def _convert_file(path: Path, job: _Job) -> Path:
         return converted
     files.make_folder(converted.parent)
     kind = {"channels": 1, "format": "FLAC", "subtype": "PCM_16"}
-    with files.atomic_path(converted) as temporary, soundfile.SoundFile(temporary, "w", CONVERTED_RATE, **kind) as file:
-        for block in audio.stream(path, CONVERTED_RATE):
-            file.write(block)
+    with files.atomic_path(converted) as temporary, audio.told_if_unwritten(converted):
+        with soundfile.SoundFile(temporary, "w", CONVERTED_RATE, **kind) as file:
+            for block in audio.stream(path, CONVERTED_RATE):
+                file.write(block)
     return converted
 
 

@@ -22,7 +22,6 @@ import tones
 from mt3lite import cli, files, notes
 from mt3lite.training import datasets
 
-pytestmark = pytest.mark.skipif("MT3LITE_FUZZ_SCALE" not in os.environ, reason="takes its time: make fuzz")
 PIECE = notes.from_rows([(0.05 * i, 0.05 * i + 0.04, 40 + i % 50, 90, i % 30, False) for i in range(800)])
 
 
@@ -62,13 +61,15 @@ def run(line: list, capsys) -> tuple[int, list[str]]:
 
 @contextlib.contextmanager
 def full_disk(folder: Path):
-    """Mount a file system on a folder that has room for 2 kB and no more."""
+    """Mount a file system on a folder, and fill it."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root may mount a small file system")
     try:
-        (folder / "filler").write_bytes(bytes(56 << 10))
+        with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+            while file.write(bytes(1024)):
+                pass
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -113,7 +114,7 @@ def test_what_cannot_be_written_is_told_and_nothing_half_written_stays(
     with fault(tmp_path / "out") as out:
         code, err = run(command_lines(place, out, tiny_folder)[kind], capsys)
         left = [path for path in out.rglob("*") if path.is_file() and path.name != "filler"]
-        assert code == 1 and len(err) <= 2 and all(line.startswith(("mt3lite: ", "  ")) for line in err), err
+        assert code == 1 and len(err) <= 3 and all(line.startswith(("mt3lite: ", "  ")) for line in err), err
         assert not [path for path in left if path.name.startswith(".")], left
         for path in left:  # what was small enough
             assert path.stat().st_size > 0
@@ -197,9 +198,9 @@ def test_a_run_that_another_process_works_at_is_left_alone(place, tmp_path, caps
     if kind == "synthesize":
         fluidsynth = "pip install mt3lite[synth], and the system library libfluidsynth3"
         pytest.importorskip("fluidsynth", reason=fluidsynth, exc_type=ImportError)
-        from mt3lite.commands import sonify
+        from mt3lite import soundfonts
 
-        line = ["data", "synthesize", run_folder, "--soundfont", sonify._find(), "--hours", "0.01"]
+        line = ["data", "synthesize", run_folder, "--soundfont", soundfonts.find(), "--hours", "0.01"]
     with files.held(run_folder):
         code, err = run(line, capsys)
     assert (code, err) == (
