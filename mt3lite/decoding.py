@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, instruments, network, vocabulary
+from mt3lite import carrying, hearing, instruments, network, vocabulary
 from mt3lite.codec import CodecConfig
 from mt3lite.errors import InputError
 
@@ -214,11 +214,17 @@ class Grammar:
         )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def encode(transformer: network.Transformer, params: dict, frames: jax.Array) -> network.Memory:
+@functools.partial(jax.jit, static_argnums=0, static_argnames="grammar")
+def encode(
+    transformer: network.Transformer, params: dict, frames: jax.Array, *, grammar: Grammar | None = None
+) -> network.Memory:
     """Encode a batch: frames float32 [B, F, input_depth] -> what every decoding step reads of it."""
     encoded = transformer.apply({"params": params}, frames, method="encode")
-    return transformer.apply({"params": params}, encoded, method="memory")
+    memory = transformer.apply({"params": params}, encoded, method="memory")
+    if grammar is None or memory.heard is None or (grammar.programs is None and grammar.drums):
+        return memory
+    families = grammar.programs and frozenset(program // hearing.PROGRAMS_PER_FAMILY for program in grammar.programs)
+    return memory._replace(heard=hearing.only(memory.heard, families, grammar.drums))
 
 
 class _Loop(NamedTuple):
@@ -319,5 +325,5 @@ def generate(
 
     Rows have EOS where they end and PAD after it; the beginning token is not among them.
     """
-    memory = encode(transformer, params, frames)
+    memory = encode(transformer, params, frames, grammar=grammar)
     return generate_from(transformer, params, memory, max_tokens=max_tokens, grammar=grammar)

@@ -82,6 +82,7 @@ class Heard(NamedTuple):
     sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
     silent_from: jax.Array  # int32 [B, P, 88]: the first position from this on at which no note sounds; P for none
     family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family of a note there, less that of the likeliest
+    wanted: jax.Array  # float32 [B, P, 88]: log chance that a note there is of a family to be written, see `only`
     velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
     drum_velocity: jax.Array  # float32 [B, P, 128]
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
@@ -100,19 +101,38 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     drum = jnp.where(_peaks(logits["drum"]), logits["drum"], logits["drum"] - _ECHO) - DRUM_FROM
     num_positions = sounds.shape[1]
     silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
-    event = jnp.maximum(onset.max(-1), drum.max(-1))
     return Heard(
         onset=onset,
         drum=drum,
         sounds=sounds,
         silent_from=jax.lax.cummin(silent, axis=1, reverse=True),
         family=_families(logits["family"], jax.nn.sigmoid(sounds)),
+        wanted=jnp.zeros_like(sounds),
         velocity=jnp.clip(logits["velocity"], 0.0, 1.0),
         drum_velocity=jnp.clip(logits["drum_velocity"], 0.0, 1.0),
-        event=event,
+        **_events(onset, drum),
         moment=_moments(jnp.concatenate([logits["onset"], logits["drum"]], -1), jnp.concatenate([onset, drum], -1)),
-        passed=jnp.pad(jnp.cumsum(jax.nn.relu(event), axis=1), ((0, 0), (1, 0))),
     )
+
+
+def only(heard: Heard, families: frozenset[int] | None, drums: bool) -> Heard:
+    """Return what is heard of some families (None: of all), and of drums or not.
+
+    Without this, notes that may not be written would keep the decoder where they are, and have others written there.
+    """
+    chosen = jnp.array([families is None or family in families for family in range(NUM_FAMILIES)])
+    of_chosen = jnp.where(chosen, heard.family, _LOWEST)
+    wanted = jax.nn.logsumexp(of_chosen, axis=-1) - jax.nn.logsumexp(heard.family, axis=-1)
+    onset = heard.onset + wanted
+    drum = heard.drum if drums else jnp.full_like(heard.drum, _LOWEST)
+    family = of_chosen - of_chosen.max(-1, keepdims=True)
+    return heard._replace(onset=onset, drum=drum, family=family, wanted=wanted, **_events(onset, drum))
+
+
+def _events(onset: jax.Array, drum: jax.Array) -> dict[str, jax.Array]:
+    """Return the fields of `Heard` that follow from the logits of onsets and of drums."""
+    event = jnp.maximum(onset.max(-1), drum.max(-1))
+    return {"event": event, "passed": jnp.pad(jnp.cumsum(jax.nn.relu(event), axis=1), ((0, 0), (1, 0)))}
 
 
 def _next(curve: jax.Array) -> jax.Array:
@@ -223,7 +243,7 @@ def _listen(heard: Heard, told: carrying.Told, stand: jax.Array, before_segment:
         onset=jnp.where(said | in_ties, _LOWEST, jnp.minimum(_at(heard.onset, stand), _HIGHEST)),
         drum=jnp.where((told.said_drums > 0) | in_ties, _LOWEST, jnp.minimum(_at(heard.drum, stand), _HIGHEST)),
         ending=jnp.where((sounding > 0) & ~said & ~in_ties, fading, _LOWEST),
-        tied=jnp.where(said | ~in_ties, _LOWEST, _at(heard.sounds, first)),
+        tied=jnp.where(said | ~in_ties, _LOWEST, _at(heard.sounds + heard.wanted, first)),
         family=_at(heard.family, jnp.where(told.in_ties, first + 1, stand)),
         sounding_family=(sounding - 1) // PROGRAMS_PER_FAMILY,
         velocity=_at(heard.velocity, stand),

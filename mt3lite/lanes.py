@@ -105,7 +105,7 @@ def ring_of(lanes: Lanes) -> int:
 @functools.partial(jax.jit, static_argnums=0)
 def encode(search: Search, params: dict, frames: jax.Array) -> network.Memory:
     """Encode segments, frames float32 [E, F, input_depth]."""
-    memory = decoding.encode(search.transformer, params, frames)
+    memory = decoding.encode(search.transformer, params, frames, grammar=search.grammar)
     return memory._replace(cross_cache=search.laid_out(memory.cross_cache))
 
 

@@ -165,6 +165,23 @@ def test_an_onset_that_is_heard_for_a_while_is_written_once():
     assert abs(best(hints_after(started, logits), "shift") - 150) < NET.frames_per_position
 
 
+def test_only_the_notes_of_chosen_families_are_waited_for():
+    """A piano's note comes before the violin's, and one sounds before the segment."""
+    logits = heads((-10, 20, 50, PIANO), (60, 90, 64, PIANO), (120, 150, 67, VIOLIN))
+
+    def written(tokens, heard):
+        padded = jnp.array([[vocabulary.PAD, *tokens]])
+        return np.asarray(hearing.hints(heard, carrying.sequence(padded, NET), NET))[0, -1]
+
+    heard = hearing.prepare(logits)
+    violin = hearing.only(heard, frozenset({VIOLIN // 8}), drums=False)
+    assert written([], heard)[TIE] < -1 < written([], violin)[TIE]
+    assert abs(best(written([TIE], heard), "shift") - 60) < NET.frames_per_position
+    assert abs(best(written([TIE], violin), "shift") - 120) < NET.frames_per_position
+    everything = hearing.only(heard, None, drums=True)
+    np.testing.assert_allclose(written([TIE], everything), written([TIE], heard), atol=1e-5)
+
+
 def test_hints_do_not_teach_the_ears():
     """The tokens' loss has no gradient in the heads."""
     from mt3lite import network
