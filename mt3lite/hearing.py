@@ -123,10 +123,16 @@ def only(heard: Heard, families: frozenset[int] | None, drums: bool) -> Heard:
     chosen = jnp.array([families is None or family in families for family in range(NUM_FAMILIES)])
     of_chosen = jnp.where(chosen, heard.family, _LOWEST)
     wanted = jax.nn.logsumexp(of_chosen, axis=-1) - jax.nn.logsumexp(heard.family, axis=-1)
-    onset = heard.onset + wanted
+    onset = _both(heard.onset, wanted)
     drum = heard.drum if drums else jnp.full_like(heard.drum, _LOWEST)
     family = of_chosen - of_chosen.max(-1, keepdims=True)
     return heard._replace(onset=onset, drum=drum, family=family, wanted=wanted, **_events(onset, drum))
+
+
+def _both(logit: jax.Array, log_chance: jax.Array) -> jax.Array:
+    """Return the logit of two independent things together, one told by its logit and one by the log of its chance."""
+    log_both = jnp.minimum(jax.nn.log_sigmoid(logit) + log_chance, -1e-6)
+    return log_both - jnp.log1p(-jnp.exp(log_both))
 
 
 def _events(onset: jax.Array, drum: jax.Array) -> dict[str, jax.Array]:
@@ -243,7 +249,7 @@ def _listen(heard: Heard, told: carrying.Told, stand: jax.Array, before_segment:
         onset=jnp.where(said | in_ties, _LOWEST, jnp.minimum(_at(heard.onset, stand), _HIGHEST)),
         drum=jnp.where((told.said_drums > 0) | in_ties, _LOWEST, jnp.minimum(_at(heard.drum, stand), _HIGHEST)),
         ending=jnp.where((sounding > 0) & ~said & ~in_ties, fading, _LOWEST),
-        tied=jnp.where(said | ~in_ties, _LOWEST, _at(heard.sounds + heard.wanted, first)),
+        tied=jnp.where(said | ~in_ties, _LOWEST, _both(_at(heard.sounds, first), _at(heard.wanted, first))),
         family=_at(heard.family, jnp.where(told.in_ties, first + 1, stand)),
         sounding_family=(sounding - 1) // PROGRAMS_PER_FAMILY,
         velocity=_at(heard.velocity, stand),
