@@ -155,9 +155,9 @@ def test_many_recordings_are_what_each_is_alone(tiny, result, tmp_path):
 
 
 def test_only_the_instruments_asked_for(tiny):
-    found = tiny.transcribe(noise(3), only=instruments.parse("bass, violin"), batch_size=2).notes
+    found = tiny.transcribe(noise(3), only=instruments.parse("guitar, violin"), batch_size=2).notes
     assert len(found)
-    assert set(found["program"].tolist()) <= {32, 40}  # the model tells families apart, not their programs
+    assert set(found["program"].tolist()) <= {24, 40}  # the model tells families apart, not their programs
     assert not found["is_drum"].any()
 
 
