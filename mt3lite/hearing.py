@@ -82,7 +82,7 @@ class Heard(NamedTuple):
     sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
     silent_from: jax.Array  # int32 [B, P, 88]: the first position from this on at which no note sounds; P for none
     family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family of a note there, less that of the likeliest
-    wanted: jax.Array  # float32 [B, P, 88]: log chance that a note there is of a family to be written, see `only`
+    wanted: jax.Array  # float32 [B, P, 88]: `family` of the likeliest that may be written, see `only`
     velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
     drum_velocity: jax.Array  # float32 [B, P, 128]
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
@@ -122,15 +122,15 @@ def only(heard: Heard, families: frozenset[int] | None, drums: bool) -> Heard:
     """
     chosen = jnp.array([families is None or family in families for family in range(NUM_FAMILIES)])
     of_chosen = jnp.where(chosen, heard.family, _LOWEST)
-    wanted = jax.nn.logsumexp(of_chosen, axis=-1) - jax.nn.logsumexp(heard.family, axis=-1)
+    wanted = of_chosen.max(-1)
     onset = _both(heard.onset, wanted)
     drum = heard.drum if drums else jnp.full_like(heard.drum, _LOWEST)
-    family = of_chosen - of_chosen.max(-1, keepdims=True)
+    family = of_chosen - wanted[..., None]
     return heard._replace(onset=onset, drum=drum, family=family, wanted=wanted, **_events(onset, drum))
 
 
 def _both(logit: jax.Array, log_chance: jax.Array) -> jax.Array:
-    """Return the logit of two independent things together, one told by its logit and one by the log of its chance."""
+    """Return the logit of two things together, one told by its logit and one by the log of its chance."""
     log_both = jnp.minimum(jax.nn.log_sigmoid(logit) + log_chance, -1e-6)
     return log_both - jnp.log1p(-jnp.exp(log_both))
 
