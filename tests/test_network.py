@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from mt3lite import carrying, config, frontend, network
+from mt3lite import carrying, config, frontend, layers, network
 from mt3lite.errors import InputError
 from mt3lite.training import losses
 
@@ -267,7 +267,7 @@ def test_settings_that_do_not_fit_are_refused(changes, message):
 
 def test_a_window_is_highest_ahead_of_where_the_decoder_stands():
     """Before training the first head looks 0.75 positions ahead, with a width of 1.5."""
-    window = network.TimeWindow(num_heads=4)
+    window = layers.TimeWindow(num_heads=4)
     stand = jnp.array([[4.0, 10.25]])
     bias = window.apply(window.init(jax.random.key(0), stand, 20), stand, 20)
     assert bias.shape == (1, 4, 2, 20)
