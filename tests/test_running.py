@@ -94,13 +94,15 @@ def test_killed_and_terminated_and_started_again_it_ends_in_the_same_numbers(tra
     time.sleep(draw.uniform(0, 0.1))
     first.kill()
     first.communicate()
+    # A kill may come before the first checkpoint is whole; then the run begins anew.
+    kept = any((whole.parent / "parts" / "checkpoints").glob("*/commit_success.txt"))
 
     second = trainings.start(*arguments)
     at_kill = (whole.parent / "parts" / "curve.csv").read_text().count("\n")
     trainings.wait_for_rows("parts", at_kill, second)
     second.send_signal(signal.SIGTERM)
     output, _ = second.communicate()
-    assert "going on from step" in output, f"seed {seed}: {output}"
+    assert ("going on from step" in output) == kept, f"seed {seed}: {output}"
     assert second.returncode == 143 and "ended by SIGTERM; step" in output, f"seed {seed}: {output}"
 
     parts = trainings.finish(*arguments)
