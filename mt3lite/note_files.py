@@ -72,7 +72,7 @@ def _read_json(path: Path) -> np.ndarray:
     try:
         json.dumps(content, ensure_ascii=False).encode()  # protobuf cannot say what is wrong with text that is none
         return _from_sequence(path, json_format.ParseDict(content, notes.import_note_seq().NoteSequence()))
-    except (json_format.ParseError, RecursionError, UnicodeEncodeError) as error:
+    except (json_format.ParseError, RecursionError, UnicodeEncodeError, OverflowError) as error:
         raise InputError(f"{path}: neither notes as mt3lite writes them nor a NoteSequence: {reason(error)}") from error
 
 

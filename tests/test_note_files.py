@@ -82,6 +82,7 @@ def test_csv_of_others(tmp_path):
         ("a.json", '{"tune": 1}', "nor a NoteSequence: .*tune"),
         ("a.json", '{"notes": [{"pitch": 60}]}', "velocity 0|does not end"),
         ("a.json", '{"\\ud800": 1}', "nor a NoteSequence: .*surrogates not allowed"),
+        ("a.json", '{"totalTime": 1' + "0" * 400 + "}", "nor a NoteSequence: .*too large"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", '{"notes": ' + "9" * 5000 + "}", "cannot be read as JSON"),
         ("a.json", '{"notes": [{"pitch": 60, "tune": 1}]}', "nor a NoteSequence: [^\n]*tune[^\n]*$"),

@@ -29,7 +29,7 @@ from flax import traverse_util
 from mt3lite import config as config_module
 from mt3lite import network, reading
 from mt3lite.config import Config
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, reason
 
 INDEX_FILE = "checkpoint"
 VERSION = 3  # of the legacy layout; the one before it stored bfloat16 as uint16
@@ -130,9 +130,10 @@ def load(checkpoint: Checkpoint, config: Config) -> dict:
     found = differences(checkpoint, config)
     if found:
         raise InputError(f"{checkpoint.path}: not the parameters of the settings: {_listed(found)}")
+    kinds = ", ".join(STORED_TYPES)
     for name, tensor in checkpoint.tensors.items():
         if tensor.dtype not in STORED_TYPES:
-            raise InputError(f"{checkpoint.path}: {name}: type {tensor.dtype}, wanted one of {', '.join(STORED_TYPES)}")
+            raise InputError(f"{checkpoint.path}: {name}: type {reason(tensor.dtype)}, wanted one of {kinds}")
     arrays = checkpoint.read()
     for name, array in arrays.items():
         if not np.isfinite(array.astype(np.float32)).all():

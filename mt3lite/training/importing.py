@@ -130,9 +130,9 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
     """
     track, dropped = dataclasses.replace(candidate.track, license=job.license), 0
     try:
-        missing = [path for path in _given_files(candidate) if not path.is_file()]
+        missing = [path for path in _given_files(candidate) if not os.path.isfile(path)]
         if missing:
-            return track, checks.Findings(tuple(f"no such file: {path}" for path in missing)), 0
+            return track, checks.Findings(tuple(f"no such file: {reason(str(path))}" for path in missing)), 0
         for path, played in (candidate.read_notes() if candidate.read_notes else {}).items():
             lasting = played[played["offset"] > played["onset"]]
             dropped += len(played) - len(lasting)

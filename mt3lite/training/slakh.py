@@ -8,6 +8,7 @@ publisher's rendering code, ethman/slakh-generation; of the programs: MT3 (Gardn
 
 import functools
 import itertools
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def _read_song(path: Path, split: str) -> _Song:
         stems = [
             _stem_entry(path, name, entry)
             for name, entry in sorted(listed)
-            if entry["audio_rendered"] or _audio(path.parent / "stems" / str(name)).is_file()
+            if entry["audio_rendered"] or os.path.isfile(_audio(path.parent / "stems" / str(name)))
         ]
     except InputError:
         raise
@@ -178,7 +179,7 @@ def _stem_entry(path: Path, name: str, entry: dict) -> _StemEntry:
         raise InputError(f"{path}: {shown(name)} is not the name of a stem, such as S00")
     program, is_drum = entry["program_num"], bool(entry["is_drum"]) or entry["program_num"] == DRUM_PROGRAM
     if not is_drum and program not in CLASS_PROGRAM:
-        raise InputError(f"{path}: stem {name} has the program {program}, which none of Slakh's classes has")
+        raise InputError(f"{path}: stem {name} has the program {shown(program)}, which none of Slakh's classes has")
     recording, midi = _audio(path.parent / "stems" / name), path.parent / "MIDI" / f"{name}.mid"
     stem = Stem(recording, midi, 0 if is_drum else CLASS_PROGRAM[program], is_drum)
     return _StemEntry(name, entry["inst_class"], stem)
@@ -187,4 +188,4 @@ def _stem_entry(path: Path, name: str, entry: dict) -> _StemEntry:
 def _audio(path: Path) -> Path:
     """Return the FLAC file of a name without suffix, or the WAV file where there is that alone, as in BabySlakh."""
     flac, wav = path.with_name(f"{path.name}.flac"), path.with_name(f"{path.name}.wav")
-    return wav if wav.is_file() and not flac.is_file() else flac
+    return wav if os.path.isfile(wav) and not os.path.isfile(flac) else flac
