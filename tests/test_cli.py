@@ -294,6 +294,7 @@ def test_training_without_its_libraries_names_the_cure(tmp_path):
         (["transcribe", "a.wav", "--batch-size", "0"], "'0' is not a whole number of at least 1"),
         (["transcribe", "a.wav", "--soundfont", "x.sf2"], "--soundfont is for --sonify"),
         (["transcribe", "a.wav", "--quiet", "--verbose"], "not allowed with"),
+        (["data", "show", "d", "--plot", "a.mid"], "--plot a.mid: the name must end with .png or .svg or .pdf"),
         (["transcribe", "a.wav", "--fast"], "unrecognized arguments: --fast"),
     ],
 )

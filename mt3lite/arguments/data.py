@@ -7,6 +7,7 @@ from pathlib import Path
 from mt3lite.arguments import types
 
 SPLITS = ("train", "validation", "test")
+PICTURES = (".png", ".svg", ".pdf")
 DATASETS = ("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "folder")
 
 
@@ -82,7 +83,7 @@ def _add_show(actions: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", metavar="N", type=types.not_negative, default=0, help="(default: %(default)s)")
     parser.add_argument("--preset", default="small", help="settings of the model (default: %(default)s)")
     parser.add_argument("--augment", action="store_true", help="mix, filter and add noise, as training does")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it into this PNG file")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw it into this PNG, SVG or PDF file")
     parser.add_argument(
         "--listen", metavar="FILE", type=Path, help="play it into this WAV file: left the sound, right the notes"
     )
@@ -94,6 +95,8 @@ def _check_show(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     """Exit for options that do not go together."""
     if arguments.soundfont is not None and arguments.listen is None:
         parser.error("--soundfont is for --listen")
+    if arguments.plot is not None and arguments.plot.suffix.lower() not in PICTURES:
+        parser.error(f"--plot {arguments.plot}: the name must end with {' or '.join(PICTURES)}")
 
 
 def _add_synthesize(actions: argparse._SubParsersAction) -> None:
