@@ -84,19 +84,20 @@ def names_in(archive: Path) -> set[str]:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """See that the wheel holds the package, weights, recipes and metadata, and neither archive holds anything else."""
+    """See that the wheel holds the package, weights, recipes, the clip and metadata, and neither archive holds anything else."""
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mt3lite").rglob("*.py")}
     package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "mt3lite" / "assets").glob("*/*")}
     package |= {"mt3lite/py.typed"}
     assert {"mt3lite/assets/small/model.safetensors", "mt3lite/assets/small/config.json"} <= package
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gin").glob("*.gin")}
+    clip = {f"data/demo/{name}" for name in ("clip.flac", "clip.mid")}
     assert recipes
     metadata = re.compile(r"mt3lite-[\d.]+\.dist-info/")
     in_wheel = {name for name in names_in(wheel) if not metadata.match(name)}
-    same("the wheel", in_wheel, package | {f"mt3lite/{name}" for name in recipes})
+    same("the wheel", in_wheel, package | {f"mt3lite/{name.removeprefix('data/')}" for name in recipes | clip})
     in_sdist = {name for name in names_in(sdist) if not name.startswith("mt3lite.egg-info/")}
     files = {"setup.py", "setup.cfg", "pyproject.toml", "PKG-INFO", "README.md", "LICENSE", "CHANGELOG.md"}
-    same("the sdist", in_sdist - {"MANIFEST.in"}, package | recipes | files)
+    same("the sdist", in_sdist - {"MANIFEST.in"}, package | recipes | clip | files)
     print(f"   {wheel.name}: {wheel.stat().st_size / MIB:.1f} MiB, {len(in_wheel)} files;", end=" ")
     print(f"{sdist.name}: {sdist.stat().st_size / MIB:.1f} MiB", flush=True)
 
