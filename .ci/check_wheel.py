@@ -84,7 +84,7 @@ def names_in(archive: Path) -> set[str]:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """See that the wheel holds the package, weights, recipes, the clip and metadata, and neither archive holds anything else."""
+    """See that the wheel holds package, weights, recipes, the clip and metadata, and neither archive anything else."""
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mt3lite").rglob("*.py")}
     package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "mt3lite" / "assets").glob("*/*")}
     package |= {"mt3lite/py.typed"}
