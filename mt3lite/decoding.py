@@ -26,9 +26,8 @@ from mt3lite.errors import InputError
 FIRST_CACHE_LENGTH, CACHE_GROWTH = 128, 4  # tokens, and a factor; see `_cache_lengths`
 NUM_PITCHES = 128
 SILENT, EARLIER = -2, -1  # in `GrammarState.since`
-OTHER, SHIFT, PITCH, VELOCITY, TIE, PROGRAM, DRUM = range(
-    7
-)  # kinds of tokens; OTHER: PAD, EOS and ids without an event
+# Kinds of tokens. OTHER: PAD, EOS and ids without an event.
+OTHER, SHIFT, PITCH, VELOCITY, TIE, PROGRAM, DRUM = range(7)
 _KINDS = {"shift": SHIFT, "pitch": PITCH, "velocity": VELOCITY, "tie": TIE, "program": PROGRAM, "drum": DRUM}
 _PROGRAMS_PER_SLOT = {"full": 1, "midi_class": instruments.PROGRAMS_PER_FAMILY, "flat": instruments.NUM_PROGRAMS}
 

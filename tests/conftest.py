@@ -1,10 +1,12 @@
 """What several test files share."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from mt3lite import config, network, weights
 
@@ -38,3 +40,17 @@ def compilation_cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         yield folder
+
+
+@pytest.fixture(scope="session")
+def golden_network():
+    """Return the reference network: transformer, parameters, inputs and outputs."""
+    folder = Path(__file__).parent / "golden" / "network"
+    with np.load(folder / "tiny_params.npz") as file:
+        params = traverse_util.unflatten_dict({tuple(name.split("/")): file[name] for name in file.files})
+    with np.load(folder / "tiny_io.npz") as file:
+        io = {name: file[name] for name in file.files}
+    settings = network.NetworkConfig(
+        emb_dim=64, num_heads=4, head_dim=16, num_encoder_layers=2, num_decoder_layers=2, mlp_dim=128
+    )
+    return network.Transformer(settings), params, io

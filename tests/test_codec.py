@@ -297,6 +297,21 @@ def test_open_notes_end_with_the_last_segment():
         assert decoder.finish().tolist() == [(0.5, offset, 60, 100, 0, False)]
 
 
+@pytest.mark.parametrize(("compatibility", "offsets"), [("none", [3.0]), ("mt3", [2.0])])
+def test_a_tie_of_another_program_lets_the_note_sound_on(compatibility, offsets):
+    """It is counted as a contradiction either way; the note then has the program that it was tied with."""
+    first = [("tie", 0), ("shift", 50), ("program", 0), ("velocity", 1), ("pitch", 60)]
+    second = [("program", 40), ("pitch", 60), ("tie", 0), ("shift", 100), ("velocity", 0), ("pitch", 60)]
+    decoder = SegmentDecoder(VOCABULARY, CodecConfig(compatibility=compatibility))
+    for start_step, events in ((0, first), (200, second)):
+        tokens = [VOCABULARY.token_id(*event) for event in events]
+        decoder.decode(tokens, start_step=start_step, end_step=start_step + 200)
+    found = decoder.finish()
+    assert found["offset"].tolist() == offsets
+    assert found["program"].tolist() == [40 if compatibility == "none" else 0]
+    assert decoder.invalid_events >= 1
+
+
 def test_finish_may_be_asked_at_any_time():
     decoder = SegmentDecoder(VOCABULARY, TIES)
     assert len(decoder.finish()) == 0

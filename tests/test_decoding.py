@@ -1,19 +1,16 @@
 import functools
 from fractions import Fraction
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import traverse_util
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt3lite import codec, decoding, instruments, network, notes, vocabulary
 from mt3lite.errors import InputError
 
-GOLDEN = Path(__file__).parent / "golden" / "network"
 OWN = vocabulary.Vocabulary(vocabulary.VocabularyConfig(max_shift_steps=200, num_velocity_bins=8))
 SHORT_SHIFTS = vocabulary.Vocabulary(vocabulary.VocabularyConfig(max_shift_steps=30, num_velocity_bins=1))
 SEGMENT_STEPS = 200
@@ -43,19 +40,6 @@ def grammars(*groups):
 
 
 # --- greedy decoding ---
-
-
-@pytest.fixture(scope="module")
-def golden_network():
-    """The reference network: transformer, parameters, inputs and outputs."""
-    with np.load(GOLDEN / "tiny_params.npz") as file:
-        params = traverse_util.unflatten_dict({tuple(name.split("/")): file[name] for name in file.files})
-    with np.load(GOLDEN / "tiny_io.npz") as file:
-        io = {name: file[name] for name in file.files}
-    config = network.NetworkConfig(
-        emb_dim=64, num_heads=4, head_dim=16, num_encoder_layers=2, num_decoder_layers=2, mlp_dim=128
-    )
-    return network.Transformer(config), params, io
 
 
 def test_golden_greedy_tokens(golden_network):

@@ -1,33 +1,16 @@
 """The single beam against the ancestor's loop, in the golden arrays, and by what it must not do."""
 
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from flax import traverse_util
 
-from mt3lite import lanes, network, single_beam, stopwatch, vocabulary
+from mt3lite import lanes, single_beam, stopwatch, vocabulary
 
-GOLDEN = Path(__file__).parent / "golden" / "network"
 NUM_TOKENS = 64
 
 
-@pytest.fixture(scope="module")
-def golden():
-    """The reference network's search, parameters, inputs and outputs."""
-    with np.load(GOLDEN / "tiny_params.npz") as file:
-        params = traverse_util.unflatten_dict({tuple(name.split("/")): file[name] for name in file.files})
-    with np.load(GOLDEN / "tiny_io.npz") as file:
-        io = {name: file[name] for name in file.files}
-    config = network.NetworkConfig(
-        emb_dim=64, num_heads=4, head_dim=16, num_encoder_layers=2, num_decoder_layers=2, mlp_dim=128
-    )
-    return lanes.Search(network.Transformer(config), None, NUM_TOKENS, in_single_beam=True), params, io
-
-
-def test_golden_tokens(golden):
-    search, params, io = golden
+def test_golden_tokens(golden_network):
+    transformer, params, io = golden_network
+    search = lanes.Search(transformer, None, NUM_TOKENS, in_single_beam=True)
     frames = io["encoder_input_tokens"]
     programs = lanes.Programs(search, params, frames.shape[1:], num_lanes=2, encode_batch=2)
     kernel = params["decoder"]["logits_dense"]["kernel"]
