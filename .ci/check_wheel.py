@@ -42,6 +42,7 @@ REFUSED = [
 
 
 def main(wanted: list[str]) -> None:
+    """Build, look into, install and use the wheel under the Pythons `wanted`."""
     started = time.perf_counter()
     wheel, sdist = build()
     check_contents(wheel, sdist)

@@ -64,6 +64,7 @@ def middle(runs: list[dict]) -> dict:
 
 
 def ours(recording: Path, folder: Path, *options: str) -> list[str]:
+    """Return the command that transcribes a recording with mt3lite."""
     return [sys.executable, "-m", "mt3lite", "transcribe", str(recording), "--output-dir", str(folder), *options]
 
 
@@ -248,6 +249,7 @@ def measure_folder(arguments: argparse.Namespace) -> dict:
 
 
 def main() -> None:
+    """Make the measurement that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     measurements = {name: globals()[f"measure_{name}"] for name in ("process", "warm", "mt3", "long", "folder")}
     parser.add_argument("what", choices=measurements)

@@ -276,7 +276,7 @@ def _tied(events: _Events, first_step: int, config: CodecConfig) -> np.ndarray:
 class SegmentDecoder:
     """Puts the tokens of a file's successive segments together to notes.
 
-    Accepts any integers: an event that makes no sense where it stands is skipped and counted. One of them has an effect:
+    Accepts any integers: an event that makes no sense where it stands is skipped and counted. One of them has effects:
     with compatibility "none", a tie that names another program than its note's lets the note sound on.
     """
 
