@@ -63,6 +63,7 @@ FLOORS = (
         "training.validation",
         "training.optimizers",
         "training.sharding",
+        "training.growing",
         "training.update",
         "training.checkpoints",
         "training.reports",

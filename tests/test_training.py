@@ -129,14 +129,14 @@ def test_wrong_usage(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tracks):
+def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tracks, tiny_folder, capsys):
     """A file, a change of it, and an option over both; a model of other settings is refused."""
     pytest.importorskip("gin", reason="pip install mt3lite[train]", exc_type=ImportError)
     datasets.write_manifest(tracks, tmp_path / datasets.MANIFEST_NAME)
     seen = {}
 
     def fit(folder, tracks, config, train, **others):
-        seen.update(config=config, train=train)
+        seen.update(config=config, train=train, initial_params=others["initial_params"])
         raise trainer.Terminated("enough seen")
 
     monkeypatch.setattr(trainer, "fit", fit)
@@ -150,6 +150,17 @@ def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tra
     assert (seen["train"].optimizer, seen["train"].learning_rate) == ("adafactor", 0.01)
     assert seen["train"].max_gradient_norm == 0.0
     assert cli.main(["train", *given, "--init-from", "small"]) == 1
+    refusal = "gin/tiny.gin: the model's settings are not those of small, nor of a larger one: "
+    assert refusal in capsys.readouterr().err
+    larger = [
+        *given,
+        "--gin.gin_config.segments.max_tokens=64",
+        "--gin.gin_config.network.num_encoder_layers=2",
+        "--init-from",
+        str(tiny_folder),
+    ]
+    assert cli.main(["train", *larger]) == 143
+    assert "layers_1" in seen["initial_params"]["encoder"]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])

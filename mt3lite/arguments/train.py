@@ -25,9 +25,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="make a few updates, say what the run will cost, and keep nothing"
     )
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument("--preset", metavar="NAME", help="settings of the model (default: small)")
-    start.add_argument("--init-from", metavar="NAME_OR_FOLDER", help="go on from the weights of this model")
+    parser.add_argument(
+        "--preset", metavar="NAME", help="settings of the model (default: those of --init-from, or of small)"
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="NAME_OR_FOLDER",
+        help="go on from the weights of this model, or in a larger one (--preset or --gin_file) from what it can do",
+    )
     parser.add_argument(
         "--gin_file",
         metavar="FILE",

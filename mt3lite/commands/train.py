@@ -10,7 +10,7 @@ import numpy as np
 from mt3lite import config, weights
 from mt3lite.commands import compilation
 from mt3lite.errors import InputError
-from mt3lite.training import checks, datasets, examples, forecast, importers, trainer
+from mt3lite.training import checks, datasets, examples, forecast, growing, importers, trainer
 from mt3lite.training.settings import TrainConfig
 
 TERMINATED = 143  # 128 + SIGTERM, as shells count
@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings, fields = _model_and_fields(arguments, model)
+    initial_params = _initial_params(model, settings, arguments)
     manifest = _manifest(arguments)
     checks.require(manifest, split=arguments.split, sample_rate=settings.spectrogram.sample_rate)
     dataset = datasets.read_manifest(manifest)
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             train,
             validation_tracks=datasets.of_split(dataset, "validation") if train.evaluate_every else (),
             augmentation=augmentation,
-            initial_params=model.params if model else None,
+            initial_params=initial_params,
             report=lambda line: print(line, flush=True),
         )
     except trainer.Terminated as ended:
@@ -87,17 +88,29 @@ def _model_and_fields(arguments: argparse.Namespace, model: weights.Model | None
     """Return the settings of the model, and the fields of `TrainConfig` that are not to have their defaults."""
     # A trained model listens and reads already.
     fields = {"listening_fraction": 0.0, "reading_fraction": 0.0} if model else {}
-    if not arguments.gin_file and not arguments.gin_binding:
-        return (model.config if model else config.preset(arguments.preset or "small")), fields
-    from mt3lite.adapters import gin_config
+    if arguments.gin_file or arguments.gin_binding:
+        from mt3lite.adapters import gin_config
 
-    told = gin_config.read(arguments.gin_file, arguments.gin_binding)
-    if model and dataclasses.replace(told.model, name="") != dataclasses.replace(model.config, name=""):
+        told = gin_config.read(arguments.gin_file, arguments.gin_binding)
+        return told.model, fields | told.train
+    if model and not arguments.preset:
+        return model.config, fields
+    return config.preset(arguments.preset or "small"), fields
+
+
+def _initial_params(model: weights.Model | None, settings: config.Config, arguments: argparse.Namespace) -> dict | None:
+    """Return the weights to go on from, those of a smaller model made to fit."""
+    if model is None:
+        return None
+    if dataclasses.replace(settings, name="") == dataclasses.replace(model.config, name=""):
+        return model.params
+    try:
+        return growing.grow(model.params, model.config, settings, arguments.seed or 0)
+    except InputError as error:
+        told_by = ", ".join(arguments.gin_file) or f"preset {arguments.preset}"
         raise InputError(
-            f"{', '.join(arguments.gin_file)}: the model's settings are not those of {arguments.init_from}; where they "
-            "are those of a preset, name it: --gin.PRESET=\"'NAME'\""
-        )
-    return told.model, fields | told.train
+            f"{told_by}: the model's settings are not those of {arguments.init_from}, nor of a larger one: {error}"
+        ) from error
 
 
 def _train_config(arguments: argparse.Namespace, fields: dict) -> TrainConfig:
