@@ -79,5 +79,5 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={**EXTRAS, "dev": DEV, "all": sorted({line for lines in [*EXTRAS.values(), DEV] for line in lines})},
-    entry_points={"console_scripts": ["mt3lite = mt3lite.cli:main"]},
+    entry_points={"console_scripts": ["mt3lite = mt3lite.__main__:main"]},
 )

@@ -1,8 +1,17 @@
-"""``python -m mt3lite``: the same as the command ``mt3lite``."""
+"""``python -m mt3lite``, and the command ``mt3lite``."""
 
 import sys
 
-from mt3lite import cli
+from mt3lite.commands import huge_pages
+
+
+def main() -> int:
+    """Run the command line of this process and return the exit code, see `cli.main`, which is for other callers."""
+    huge_pages.restart()
+    from mt3lite import cli  # only now: the process may have started again
+
+    return cli.main()
+
 
 if __name__ == "__main__":
-    sys.exit(cli.main())
+    sys.exit(main())

@@ -12,7 +12,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from mt3lite import files
+from mt3lite import files, standard_error
 from mt3lite.errors import InputError
 
 # What to look for in a folder. A file given by name is judged by its content, whatever its suffix.
@@ -37,7 +36,6 @@ LOUDEST = 1e12  # beyond it the arithmetic of resampling overflows; full scale i
 SAMPLE_RATES = range(1000, 1_000_001)  # Hz; beyond these a header is damaged, and resampling would fill the memory
 _UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's SF_COUNT_MAX: a stream whose header does not say
 _MP3_END_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # what may follow the sound: ID3v1, APEv2, Lyrics3
-_STDERR_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,7 @@ def _open_libsndfile(path: Path) -> Iterator[_Source]:
         soundfile.LibsndfileError, TypeError: it does not know it.
     """
     with io.BufferedReader(_PatientFile(path)) as file:
-        with _mpg123_muted():
+        with standard_error.muted():  # mpg123, which decodes MP3 for libsndfile, remarks on damaged files
             decoder = _SequentialFile(file)
         with decoder:
             num_frames = None if decoder.frames == _UNKNOWN_LENGTH else decoder.frames
@@ -262,7 +260,7 @@ def _open_libsndfile(path: Path) -> Iterator[_Source]:
 def _libsndfile_blocks(decoder: _SequentialFile, file: IO[bytes], path: Path) -> Iterator[np.ndarray]:
     """Yield float32 [num_frames, channels] until the end; raise InputError where decoding fails or ends too early."""
     block_frames = max(1, BLOCK_SAMPLES // decoder.channels)
-    muted = _mpg123_muted if decoder.format == "MP3" else contextlib.nullcontext
+    muted = standard_error.muted if decoder.format == "MP3" else contextlib.nullcontext
     num_frames = 0
     while True:
         try:
@@ -284,28 +282,6 @@ def _libsndfile_blocks(decoder: _SequentialFile, file: IO[bytes], path: Path) ->
     elif decoder.frames != _UNKNOWN_LENGTH and num_frames < decoder.frames:
         announced, decoded = decoder.frames / decoder.samplerate, num_frames / decoder.samplerate
         raise InputError(f"{path}: only {decoded:.1f} of {announced:.1f} s can be decoded; is the file damaged?")
-
-
-@contextlib.contextmanager
-def _mpg123_muted() -> Iterator[None]:
-    """Keep mpg123, which decodes MP3 for libsndfile, from writing its remarks on damaged files to file descriptor 2.
-
-    The descriptor belongs to the whole process, so one thread at a time.
-    """
-    with _STDERR_LOCK:
-        try:
-            saved = os.dup(2)
-        except OSError:  # there is no standard error, so nothing to mute
-            saved = None
-        try:
-            if saved is not None:
-                with open(os.devnull, "wb") as nowhere:
-                    os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            if saved is not None:
-                os.dup2(saved, 2)
-                os.close(saved)
 
 
 @contextlib.contextmanager

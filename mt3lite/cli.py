@@ -1,24 +1,35 @@
 """The command ``mt3lite``: reads the arguments, runs one command, and turns bad input into one line.
 
-Exit codes: 0 all went well; 1 some input was bad, and the rest is done; 2 wrong usage; 130 interrupted (Ctrl-C).
+Exit codes: 0 all went well; 1 some input was bad, and the rest is done; 2 wrong usage; 130 interrupted (Ctrl-C);
+143 ended from outside (SIGTERM); 141 nobody reads what is printed.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
 import time
 import types
+from collections.abc import Iterator
 
 import mt3lite
+from mt3lite import standard_error
 from mt3lite.arguments import convert, data, evaluate, plot, render, train, transcribe
 from mt3lite.commands import quiet
-from mt3lite.errors import InputError, printable
+from mt3lite.errors import InputError
 
 STARTED = time.perf_counter()  # so that a command can tell what its imports took
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came; what is under way ends as by Ctrl-C."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,31 +47,53 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parser.parse_args(argv)
         arguments.check(arguments)
         quiet.libraries()
-        code = _import(arguments).run(arguments)
-        sys.stdout.flush()  # here, so that a reader who has gone is noticed here
+        with _hearing_sigterm():
+            code = _import(arguments).run(arguments)
+            sys.stdout.flush()  # here, so that a reader who has gone is noticed here
         return code
     except InputError as error:
-        print(f"mt3lite: {printable(str(error))}", file=sys.stderr)
+        standard_error.tell(str(error))
         return 1
+    except _Terminated:
+        standard_error.tell("ended by SIGTERM")
+        return TERMINATED
     except KeyboardInterrupt:
-        print("mt3lite: interrupted", file=sys.stderr)
+        standard_error.tell("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         _drop_output()
         return BROKEN_PIPE
     except OSError as error:  # the machine's word on something that no command foresees: no space, no more files
-        print(f"mt3lite: {_told(error)}", file=sys.stderr)
+        standard_error.tell(_told(error))
         _flush_or_drop()
         return 1
     except MemoryError:
-        print("mt3lite: not enough memory", file=sys.stderr)
+        standard_error.tell("not enough memory")
         return 1
+
+
+@contextlib.contextmanager
+def _hearing_sigterm() -> Iterator[None]:
+    """Raise `_Terminated` in the block when SIGTERM comes, unless whoever calls has settled what happens then."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _told(error: OSError) -> str:
     """Return an error of the system as a line."""
     reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return printable(f"{error.filename}: {reason}") if error.filename else reason
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _flush_or_drop() -> None:

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "mt3lite"
 
 # Lowest first. A module may import those of lower floors, and those before it on its own floor.
 FLOORS = (
-    ("errors", "files", "reading", "processes", "instruments", "vocabulary", "stopwatch", "example"),
+    ("errors", "standard_error", "files", "reading", "processes", "instruments", "vocabulary", "stopwatch", "example"),
     (
         "midi_tracks",
         "midi_writing",
@@ -72,11 +72,13 @@ FLOORS = (
     ),
     ("adapters",),
     (
+        "commands.huge_pages",
         "commands.quiet",
         "commands.compilation",
         "commands.jobs",
         "commands.sonify",
         "commands.render",
+        "commands.beside",
         "commands.transcribe",
         "commands.pairs",
         "commands.plot",

@@ -114,9 +114,8 @@ def test_killed_and_terminated_and_started_again_it_ends_in_the_same_numbers(tra
 
 def test_eight_devices_learn_what_one_does(trainings, whole):
     """Four take other parts of the batch, two share the parameters."""
-    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    arguments = ("--preset", "tiny", "--steps", "5", "--model-devices", "2")
-    eight = trainings.finish("eight", *arguments, environment=devices)
+    arguments = ("--preset", "tiny", "--steps", "5", "--cpu-devices", "8", "--model-devices", "2")
+    eight = trainings.finish("eight", *arguments)
     np.testing.assert_allclose(losses_of(eight), losses_of(whole)[:5], rtol=2e-3, atol=1e-5)
 
 

@@ -86,6 +86,9 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--workers", metavar="N", type=types.processes, help="processes that make examples")
     group.add_argument(
+        "--cpu-devices", metavar="N", type=types.processes, help="parts of a CPU that work as devices (default: 1)"
+    )
+    group.add_argument(
         "--model-devices", metavar="N", type=types.positive, help="devices that share the parameters (default: 1)"
     )
     group.add_argument(

@@ -46,7 +46,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--soundfont", metavar="FILE", type=Path, help="what --sonify plays with (default: one it finds)"
     )
     parser.add_argument("--batch-size", metavar="N", type=types.processes, help="segments decoded together")
-    parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="recordings read at a time")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=types.processes,
+        default=2,
+        help="threads that read, and that write (default: %(default)s)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print nothing but what went wrong")

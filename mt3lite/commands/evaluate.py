@@ -12,7 +12,7 @@ from pathlib import Path
 import tqdm
 
 import mt3lite
-from mt3lite import files, note_files, processes, score_files, score_page, score_tables, scoring
+from mt3lite import files, note_files, processes, score_files, score_page, score_tables, scoring, standard_error
 from mt3lite.commands import pairs, quiet
 from mt3lite.errors import InputError, printable
 from mt3lite.scoring import Scored, Summary
@@ -32,7 +32,7 @@ class _Screen:
     def warn(self, line: str) -> None:
         """Tell of something odd."""
         with self._bar.external_write_mode():
-            print(f"mt3lite: {printable(line)}", file=sys.stderr, flush=True)
+            standard_error.tell(line)
 
     def complain(self, line: str) -> None:
         """Tell of something that could not be done."""

@@ -1,11 +1,10 @@
 """``mt3lite plot``: files of notes to piano rolls."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mt3lite import note_files, plot
+from mt3lite import note_files, plot, standard_error
 from mt3lite.commands import jobs, pairs
 from mt3lite.errors import InputError
 
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         except InputError as error:
             problems.append(str(error))
     for problem in problems:
-        print(f"mt3lite: {problem}", file=sys.stderr)
+        standard_error.tell(problem)
     return 1 if problems else 0
 
 

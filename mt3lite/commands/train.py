@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: a bad dataset or model folder, a run with other settings in the folder, a loss that is no number.
     """
-    _join_processes(arguments)
+    _make_devices(arguments)
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings, fields = _model_and_fields(arguments, model)
@@ -73,8 +73,21 @@ def _manifest(arguments: argparse.Namespace) -> Path:
     return made
 
 
+def _make_devices(arguments: argparse.Namespace) -> None:
+    """Settle what JAX will find when it first looks for its devices: parts of the processor, other processes."""
+    number = arguments.cpu_devices
+    if number:
+        try:
+            jax.config.update("jax_num_cpu_devices", number)
+        except RuntimeError as error:
+            raise InputError(f"--cpu-devices {number}: JAX has its devices already in this process") from error
+    _join_processes(arguments)
+    if number and jax.default_backend() != "cpu":
+        raise InputError(f"--cpu-devices {number}: this run would not be on the CPU but on {jax.devices()[0]}")
+
+
 def _join_processes(arguments: argparse.Namespace) -> None:
-    """Meet the other processes, where there are any; before JAX looks for its devices."""
+    """Meet the other processes, where there are any."""
     if arguments.coordinator is None:
         return
     try:

@@ -1,19 +1,25 @@
-"""``mt3lite transcribe``: recordings to files of notes, pictures and sound, one after the other."""
+"""``mt3lite transcribe``: recordings to files of notes, pictures and sound.
+
+Recordings are decoded together; threads read those that come next and write what is done. Whatever the order in which
+all that ends, it is told in the order of the recordings.
+"""
 
 import argparse
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import tqdm
 
-from mt3lite import audio, notes, outputs, plot, stopwatch, transcriber
-from mt3lite.commands import compilation, jobs, sonify
+from mt3lite import audio, notes, outputs, plot, standard_error, stopwatch, transcriber
+from mt3lite.commands import beside, compilation, jobs, sonify
 from mt3lite.errors import InputError, printable
 from mt3lite.transcriber import Transcriber, Transcription
 
 PNG, WAV = "png", jobs.SONIFIED_SUFFIX.removeprefix(".")
+_DRAWING = threading.Lock()  # matplotlib is not made for several threads
 # What --verbose tells, in this order: the command's own stops and those of `Transcription.timings`.
 STOPS = ("start", "load", "compile", "read", "spectrogram", "encode", "decode", "assemble", "write")
 
@@ -36,7 +42,7 @@ class _Screen:
         """Print one line about something that could not be done."""
         self.num_problems += 1
         with self.bar.external_write_mode():
-            print(f"mt3lite: {printable(line)}", file=sys.stderr, flush=True)
+            standard_error.tell(line)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,25 +79,37 @@ def _transcribe_all(
     with watch.measure("load"):
         loaded = transcriber.load(arguments.model, program_folder=compilation.folder())
         loaded.prepare(only=arguments.instruments, batch_size=arguments.batch_size)
-    screen.bar.reset(total=round(sum(_duration_seconds(job.recording) for job in planned)))
-    results = loaded.transcribe_all(
-        [job.recording for job in planned],
-        only=arguments.instruments,
-        batch_size=arguments.batch_size,
-        jobs=arguments.jobs,
-        progress=lambda done_seconds: screen.bar.update(round(done_seconds) - screen.bar.n),
-    )
-    for job, result in zip(planned, results, strict=True):
-        if isinstance(result, InputError):
-            screen.complain(str(result))
-            continue
-        watch.add(result.timings)
-        try:
-            with watch.measure("write"):
-                _write(result, job, loaded, soundfont)
-            screen.say(_summary(result, job, loaded))
-        except InputError as error:
-            screen.complain(str(error))
+    if not screen.bar.disable:
+        threading.Thread(target=_count_seconds, args=(planned, screen.bar), daemon=True).start()
+
+    def tell(done: tuple[str, dict[str, float]] | InputError) -> None:
+        if isinstance(done, InputError):
+            screen.complain(str(done))
+        else:
+            line, seconds = done
+            screen.say(line)
+            watch.add(seconds)
+
+    with beside.in_order(arguments.jobs, tell) as writing:
+
+        def progress(done_seconds: float) -> None:
+            screen.bar.update(round(done_seconds) - screen.bar.n)
+            writing.tell()
+
+        results = loaded.transcribe_all(
+            [job.recording for job in planned],
+            only=arguments.instruments,
+            batch_size=arguments.batch_size,
+            jobs=arguments.jobs,
+            progress=progress,
+        )
+        for job, result in zip(planned, results, strict=True):
+            writing.put(_finish, result, job, loaded, soundfont)
+
+
+def _count_seconds(planned: list[jobs.Job], bar: tqdm.tqdm) -> None:
+    """Tell the bar how long all recordings are together, by their headers; those of some formats take long to read."""
+    bar.total = round(sum(_duration_seconds(job.recording) for job in planned))
 
 
 def _plan(recordings: list[jobs.Recording], arguments: argparse.Namespace) -> list[jobs.Job]:
@@ -112,6 +130,23 @@ def _duration_seconds(recording: Path) -> float:
         return 0.0
 
 
+def _finish(
+    result: Transcription | InputError, job: jobs.Job, loaded: Transcriber, soundfont: Path | None
+) -> tuple[str, dict[str, float]]:
+    """Write the outputs of a job; return what to say of it and how long it took.
+
+    Raises:
+        InputError: it is the result; or an output cannot be written.
+    """
+    if isinstance(result, InputError):
+        raise result
+    watch = stopwatch.Stopwatch()
+    watch.add(result.timings)
+    with watch.measure("write"):
+        _write(result, job, loaded, soundfont)
+    return _summary(result, job, loaded), watch.seconds
+
+
 def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, soundfont: Path | None) -> None:
     """Write the outputs of a job."""
     granularity = loaded.model.config.codec.granularity
@@ -128,13 +163,14 @@ def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, sou
         elif kind == "json":
             outputs.write_json(transcription.notes, path, granularity=granularity, about=about)
         elif kind == PNG:
-            plot.write_piano_roll(
-                transcription.notes,
-                path,
-                title=job.recording.name,
-                duration_seconds=transcription.duration_seconds,
-                granularity=granularity,
-            )
+            with _DRAWING:
+                plot.write_piano_roll(
+                    transcription.notes,
+                    path,
+                    title=job.recording.name,
+                    duration_seconds=transcription.duration_seconds,
+                    granularity=granularity,
+                )
         else:
             sonify.write(transcription.notes, job.recording, path, soundfont)
 

@@ -1,0 +1,89 @@
+"""Work that threads do beside the main thread's, and that is told of in the order in which it was given."""
+
+import collections
+import concurrent.futures
+import contextlib
+import ctypes
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mt3lite.errors import InputError
+
+WAITING_A_THREAD = 2  # pieces of work that may be under way; whoever brings more waits, so that memory stays flat
+
+
+class Work:
+    """What is under way; `in_order` makes one."""
+
+    def __init__(self, threads: int, tell: Callable[[Any], None]):
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "beside")
+        self._tell, self._most = tell, WAITING_A_THREAD * threads
+        self._under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+        self._at_work: set[int] = set()  # threads
+        self._lock = threading.Lock()
+        self._interrupted = False
+
+    def put(self, function: Callable, *arguments: Any) -> None:
+        """Have a thread call a function; wait if too many wait already."""
+        self._under_way.append(self._pool.submit(self._call, function, *arguments))
+        self.tell(self._most)
+
+    def tell(self, most: int | None = None) -> None:
+        """Tell of what is done, up to the first that is not; wait until at most `most` are not told of."""
+        while self._under_way and (self._under_way[0].done() or (most is not None and len(self._under_way) > most)):
+            done = self._under_way.popleft()
+            try:
+                result = done.result()
+            except InputError as error:
+                result = error
+            self._tell(result)
+
+    def _call(self, function: Callable, *arguments: Any) -> Any:
+        thread = threading.get_ident()
+        with self._lock:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._at_work.add(thread)
+        try:
+            return function(*arguments)
+        finally:
+            with self._lock:
+                self._at_work.discard(thread)
+
+    def interrupt(self) -> None:
+        """Let Ctrl-C come to the threads, too, as soon as they are back in Python: nothing half-written is left."""
+        with self._lock:
+            self._interrupted = True
+            for thread in self._at_work:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+
+    def close(self) -> None:
+        """Wait for the threads; what they have not begun is left out."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def in_order(threads: int, tell: Callable[[Any], None]) -> Iterator[Work]:
+    """Give work to threads within the block; at its end, wait for it.
+
+    Args:
+        threads: how many.
+        tell: called in this thread, when work is put or told of, with what each piece of work has returned, or the
+            `InputError` that it has raised. Any other exception ends the block.
+
+    >>> with in_order(2, print) as work:
+    ...     for word in "ab":
+    ...         work.put(str.upper, word)
+    A
+    B
+    """
+    work = Work(threads, tell)
+    try:
+        yield work
+        work.tell(most=0)
+    except BaseException:
+        work.interrupt()
+        raise
+    finally:
+        work.close()
