@@ -3,12 +3,12 @@
     python benchmarks/speed.py process --peer basic-pitch="/path/to/basic-pitch OUTPUT_DIR RECORDING"
     python benchmarks/speed.py warm --peer-python /path/to/python-with-basic-pitch
     python benchmarks/speed.py mt3 --ancestor-python PYTHON --ancestor-source MT3
-    python benchmarks/speed.py long
-    python benchmarks/speed.py folder
+    python benchmarks/speed.py long folder pages
 
-Each measurement goes to benchmarks/results/speed-<name>.json with a description of the machine. What is compared runs
-in turn, so compare the ratios within a file; seconds of CPU time tell more than those of the clock where others use the
-machine. `mt3` measures random weights: every segment has the length that is forced on it.
+Several may be named, with the options of all of them. Each measurement goes to benchmarks/results/speed-<name>.json
+with a description of the machine. What is compared runs in turn, so compare the ratios within a file; seconds of CPU
+time tell more than those of the clock where others use the machine. `mt3` measures random weights: every segment has
+the length that is forced on it.
 """
 
 import argparse
@@ -23,9 +23,11 @@ from pathlib import Path
 
 import machine
 
+MEASUREMENTS = ("process", "warm", "mt3", "long", "folder", "pages")
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "data" / "demo" / "clip.flac"
 RESULTS = Path(__file__).parent / "results"
+LONG_SECONDS = 1200
 PEER_WARM = """
 import json, sys, time
 from basic_pitch import ICASSP_2022_MODEL_PATH
@@ -39,9 +41,9 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def run_process(command: list[str], cache: Path) -> dict:
+def run_process(command: list[str], cache: Path, **variables: str) -> dict:
     """Run a command; return its seconds by the clock and of CPU time, and its peak memory in MB."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT), **variables}
     started = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     with process.stderr:
@@ -176,7 +178,8 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     frames = rng.normal(-3, 2, (30, *shape)).astype(np.float32)  # 30 segments: 61 s
     real = real_lengths(settings)
     results = {"tokens_a_segment": statistics.mean(real)}
-    chosen = (("60 s of music", real, 30), ("forced 1024", (1024,), 8))
+    forced = f"forced {arguments.tokens}"
+    chosen = (("60 s of music", real, 30), (forced, (arguments.tokens,), 8))
     for name, lengths, count in chosen:
         search = lanes.Search(network.Transformer(settings.network), Forced(lengths), 1024, in_panels=in_panels)
         programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=2)
@@ -193,10 +196,10 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
             runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
         results[name] = middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
         print(name, json.dumps(results[name]), flush=True)
-    results["forced 1024"]["steps_per_s"] = rate = 1024 / results["forced 1024"]["wall_s"]["best"]
+    results[forced]["steps_per_s"] = rate = arguments.tokens / results[forced]["wall_s"]["best"]
     if arguments.ancestor_python:
         runner = Path(__file__).parent / "runners" / "run_ancestor.py"
-        command = [arguments.ancestor_python, str(runner), arguments.ancestor_source]
+        command = [arguments.ancestor_python, str(runner), arguments.ancestor_source, "8", str(arguments.tokens)]
         environment = {**os.environ, "PYTHONPATH": arguments.ancestor_path}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         theirs = json.loads(done.stdout.splitlines()[-1])
@@ -206,23 +209,47 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     return results
 
 
-def measure_long(arguments: argparse.Namespace) -> dict:
-    """Whole process on 10 minutes and on an hour of the demo clip, end to end, each a second time."""
+def clips_end_to_end(folder: Path, minutes: list[int]) -> dict[str, tuple[Path, int]]:
+    """Write recordings of some minutes, the demo clip over and over; return path and seconds by name."""
     import numpy as np
     import soundfile
 
     samples, rate = soundfile.read(CLIP, dtype="int16")
+    recordings = {f"{number} minutes": (folder / f"{number}.flac", 60 * number) for number in minutes}
+    for path, seconds in recordings.values():
+        soundfile.write(path, np.resize(samples, seconds * rate), rate)
+    return recordings
+
+
+def measure_long(arguments: argparse.Namespace) -> dict:
+    """Whole processes on 10 minutes and on an hour of the demo clip, programs compiled before."""
     runs: dict[str, list[dict]] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        cache, recordings = Path(temporary, "cache"), {}
-        for name, seconds in (("10 minutes", 600), (f"{arguments.minutes} minutes", 60 * arguments.minutes)):
-            recordings[name] = (Path(temporary, f"{seconds}.flac"), seconds)
-            soundfile.write(recordings[name][0], np.resize(samples, seconds * rate), rate)
-        run_process(ours(CLIP, Path(temporary, "out")), cache)
+        cache, out = Path(temporary, "cache"), Path(temporary, "out")
+        recordings = clips_end_to_end(Path(temporary), arguments.minutes)
+        run_process(ours(CLIP, out), cache)
         for name, (path, seconds) in recordings.items():
-            run = run_process(ours(path, Path(temporary, "out")), cache)
+            run = run_process(ours(path, out), cache)
             per_second = {"wall_per_s": run["wall_s"] / seconds, "cpu_per_s": run["cpu_s"] / seconds}
             runs[name] = [run | per_second]
+    return {name: middle(each) for name, each in runs.items()}
+
+
+def measure_pages(arguments: argparse.Namespace) -> dict:
+    """Whole processes on the clip and on long recordings, with and without memory in pages of 2 MB, in turns."""
+    runs: dict[str, list[dict]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        cache, out = Path(temporary, "cache"), Path(temporary, "out")
+        recordings = {"clip": (CLIP, 31), **clips_end_to_end(Path(temporary), arguments.minutes)}
+        run_process(ours(CLIP, out), cache)
+        for turn in range(arguments.turns):
+            for name, (path, seconds) in recordings.items():
+                if turn and seconds > LONG_SECONDS:
+                    continue  # once is enough
+                for pages, tunable in (("small", "0"), ("2 MB", "1")):
+                    variables = {"GLIBC_TUNABLES": f"glibc.malloc.hugetlb={tunable}"}
+                    run = run_process(ours(path, out, "--overwrite"), cache, **variables)
+                    runs.setdefault(f"{name}, {pages} pages", []).append(run)
     return {name: middle(each) for name, each in runs.items()}
 
 
@@ -251,25 +278,29 @@ def measure_folder(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Make the measurement that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    measurements = {name: globals()[f"measure_{name}"] for name in ("process", "warm", "mt3", "long", "folder")}
-    parser.add_argument("what", choices=measurements)
+    measurements = {name: globals()[f"measure_{name}"] for name in MEASUREMENTS}
+    parser.add_argument("what", choices=measurements, nargs="+")
     parser.add_argument("--turns", type=int, default=3, help="how often (default: %(default)s)")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="for process, see above")
     parser.add_argument("--peer-python", metavar="FILE", help="for warm: a Python that has basic-pitch")
     parser.add_argument("--ancestor-python", metavar="FILE", help="for mt3: a Python with what t5x needs")
     parser.add_argument("--ancestor-source", metavar="FOLDER", help="for mt3: a checkout of magenta/mt3")
     parser.add_argument("--ancestor-path", metavar="FOLDER", default="", help="for mt3: where that Python finds t5x")
-    parser.add_argument("--minutes", type=int, default=60, help="for long (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=1024, help="for mt3: forced (default: %(default)s)")
+    parser.add_argument("--minutes", type=int, nargs="+", default=[10, 60], help="for long and pages (default: 10 60)")
     parser.add_argument("--files", type=int, default=1000, help="for folder (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder (default: benchmarks/results)")
     arguments = parser.parse_args()
-    results = {
-        "machine": machine.describe("mt3lite", "jax", "jaxlib", "flax", "numpy", "scipy"),
-        "results": measurements[arguments.what](arguments),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"speed-{arguments.what}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    for name, row in results["results"].items():
-        print(name, json.dumps(row))
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    for name in arguments.what:
+        results = {
+            "machine": machine.describe("mt3lite", "jax", "jaxlib", "flax", "numpy", "scipy"),
+            "results": measurements[name](arguments),
+        }
+        text = json.dumps(results, indent=2) + "\n"
+        (arguments.results / f"speed-{name}.json").write_text(text, encoding="utf-8")
+        for row, found in results["results"].items():
+            print(row, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -328,19 +328,55 @@ def test_evaluate(run, tmp_path):
     assert (code, err) == (1, [f"mt3lite: {tmp_path / 'none.mid'}: no such file"])
 
 
-def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache, tmp_path):
-    first, second = write_noise(tmp_path / "1.wav"), write_noise(tmp_path / "2.wav", 600.0)
-    # A shell's background jobs inherit deaf ears for SIGINT.
+def start_transcribing(*arguments) -> subprocess.Popen:
+    """Begin the command as a shell would, which lets it hear Ctrl-C; our own background jobs inherit deaf ears."""
     hear = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
     program = f"{hear}; from mt3lite import cli; sys.exit(cli.main())"
-    command = [sys.executable, "-c", program, "transcribe", first, second, "--model", tiny_folder]
+    command = [sys.executable, "-c", program, "transcribe", *map(str, arguments)]
     environment = {**os.environ, "CI": "true"}  # makes pyfluidsynth print, unless we see to it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(signal.SIGINT, (130, "", "mt3lite: interrupted\n")), (signal.SIGTERM, (143, "", "mt3lite: ended by SIGTERM\n"))],
+)
+def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache, tmp_path, number, expected):
+    first, second = write_noise(tmp_path / "1.wav"), write_noise(tmp_path / "2.wav", 600.0)
+    process = start_transcribing(first, second, "--model", tiny_folder)
     assert process.stdout.readline().startswith(f"{first} -> ")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (130, "", "mt3lite: interrupted\n")
+    assert (process.returncode, out, err) == expected
     assert names(tmp_path) == ["1.mid", "1.wav", "2.wav"]
+
+
+def test_a_reader_who_goes_away_ends_a_folder(tiny_folder, compilation_cache, tmp_path):
+    for number in range(40):
+        write_noise(tmp_path / f"{number:02}.wav", 2.0)
+    process = start_transcribing(tmp_path, "--model", tiny_folder)
+    assert process.stdout.readline().startswith(str(tmp_path / "00.wav"))
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=120) == cli.BROKEN_PIPE
+    assert "39.mid" not in names(tmp_path)
+    assert [name for name in names(tmp_path) if name.startswith(".")] == []
+
+
+def test_a_folder_is_told_in_the_order_of_its_names(run, tmp_path):
+    """Long and short ones, and bad ones between them."""
+    recordings = [
+        write_noise(tmp_path / f"{name}.wav", seconds) for name, seconds in zip("aceg", (9, 0.1, 4, 0.1), strict=True)
+    ]
+    bad = [tmp_path / f"{name}.wav" for name in "bdf"]
+    for path in bad:
+        path.write_bytes(b"no sound")
+    code, out, err = run("transcribe", tmp_path, "--jobs", 3, "--format", "mid,json")
+    assert code == 1
+    assert [line.partition(" -> ")[0] for line in out] == list(map(str, recordings))
+    assert [line.split(":")[1].strip() for line in err] == list(map(str, bad))
+    written = [f"{path.stem}.{kind}" for path in recordings for kind in ("json", "mid")]
+    assert names(tmp_path) == sorted([*written, *(path.name for path in [*recordings, *bad])])
 
 
 def test_a_reader_who_goes_away_is_no_error(tmp_path, monkeypatch, capfd):

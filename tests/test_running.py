@@ -39,7 +39,7 @@ class Trainings:
 
     folder: Path
 
-    def start(self, name: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
+    def start(self, name: str, *arguments: str) -> subprocess.Popen:
         """Begin one in the folder `name`; it writes a row of its curve and a checkpoint at every step."""
         cache = {
             "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(self.folder / "cache"),
@@ -50,15 +50,15 @@ class Trainings:
         recipe = ("--batch-size", "4", "--listening", "0", "--reading", "0", "--schedule", "constant")
         return subprocess.Popen(
             [sys.executable, "-m", "mt3lite", "train", *fixed, *recipe, "--checkpoint-minutes", "1e-6", *arguments],
-            env=os.environ | cache | (environment or {}),
+            env=os.environ | cache,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def finish(self, *arguments: str, environment: dict[str, str] | None = None) -> Path:
+    def finish(self, *arguments: str) -> Path:
         """Run one to its end and return its folder."""
-        process = self.start(*arguments, environment=environment)
+        process = self.start(*arguments)
         output, _ = process.communicate()
         assert process.returncode == 0, output
         return self.folder / arguments[0]

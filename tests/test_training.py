@@ -129,6 +129,13 @@ def test_wrong_usage(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_a_processor_that_jax_has_found_whole_is_not_divided(tmp_path, capsys):
+    assert jax.device_count()
+    more = ["--workdir", str(tmp_path / "run"), "--cpu-devices", "3"]
+    assert cli.main(["train", "--data", str(tmp_path), *more]) == 1
+    assert capsys.readouterr().err == "mt3lite: --cpu-devices 3: JAX has its devices already in this process\n"
+
+
 def test_gin_files_and_options_fill_the_same_settings(monkeypatch, tmp_path, tracks, tiny_folder, capsys):
     """A file, a change of it, and an option over both; a model of other settings is refused."""
     pytest.importorskip("gin", reason="pip install mt3lite[train]", exc_type=ImportError)
