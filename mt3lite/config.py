@@ -52,6 +52,10 @@ class Config:
                     f"network.frames_per_position: {net.frames_per_position} does not divide the "
                     f"{self.segments.input_frames} frames of a segment with its context"
                 )
+        if net.hearing and self.codec.events != "notes_with_ties":  # it would wait for the tie token for ever
+            raise InputError(
+                f"codec.events: {self.codec.events!r} has no tie sections, which a network with network.hearing reads"
+            )
         for field, event_type in (("pitch_range", "pitch"), ("drum_range", "drum")):
             if getattr(net, field) != (0, 0):
                 ids = _id_range(words, event_type)

@@ -50,6 +50,8 @@ def edited(part: str, **changes) -> str:
         (edited("", speed=1), "here: unknown key speed; the keys here are name, spectrogram"),
         (edited("", network=3), "here: network: 3 is not an object"),
         (edited("codec", ties=True), "unknown key codec.ties"),
+        (edited("codec", events="notes"), "codec.events: 'notes' has no tie sections, which a network with network.h"),
+        (edited("codec", events="onsets"), "codec.events: 'onsets' has no tie sections"),
         (edited("network", num_heads=2.5), "network.num_heads: 2.5 is not of type int"),
         (edited("network", num_heads=True), "network.num_heads: True is not of type int"),
         (edited("network", shift_positions=[1.0]), "network.shift_positions: .* is not of type tuple"),
