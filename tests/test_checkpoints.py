@@ -1,5 +1,6 @@
 """Checkpoints: state and place in the batches come back together, and a full disk harms none that is whole."""
 
+import shutil
 import subprocess
 
 import jax
@@ -45,6 +46,26 @@ def test_what_is_saved_comes_back(tracks, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, state, _state(3))
     assert notes == NOTES
     assert batches.get_state() == _batches(tracks, 3).get_state()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Orbax's tasks, when they fail
+@pytest.mark.parametrize("damaged", ["notes/metadata", "state/manifest.ocdbt", "state/ocdbt.process_0/d/*"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_does(tracks, tmp_path, damaged):
+    with checkpoints.Checkpoints(tmp_path, keep=2) as saved:
+        for step in (1, 2):
+            saved.save(step, _state(step), _batches(tracks, step), NOTES)
+    for path in (tmp_path / "2").glob(damaged):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with (
+        checkpoints.Checkpoints(tmp_path, keep=2) as saved,
+        pytest.raises(
+            InputError, match=r"/2: this checkpoint is damaged .*; delete .*, and the run begins from step 1$"
+        ),
+    ):
+        saved.restore(_state(0), _batches(tracks, 0))
+    shutil.rmtree(tmp_path / "2")
+    with checkpoints.Checkpoints(tmp_path, keep=2) as saved:
+        assert int(saved.restore(_state(0), _batches(tracks, 0))[0].step) == 1
 
 
 @pytest.fixture

@@ -70,11 +70,13 @@ def test_a_dry_run_tells_the_cost_and_keeps_nothing(pairs, tmp_path, capsys, mon
     assert cli.main(["data", "import", "folder", str(pairs), "--out", str(tmp_path / "data"), "--split", "train"]) == 0
     capsys.readouterr()
     recipe = ["--preset", "tiny", "--batch-size", "4", "--no-augmentation", "--dry-run"]
+    recipe += ["--listening", "0", "--reading", "0"]  # one program to compile
     assert cli.main(["train", "--data", str(tmp_path / "data"), *recipe]) == 0
     told = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
     assert told["parameters"].strip() == f"{_size('tiny'):,}"
     assert float(told["FLOPs an update"].split()[0]) > 0.01
     assert float(told["speed"].split()[0]) > 0
+    assert told["time an update"].endswith("100 % of the run, all") and "10,000 updates" in told["the run"]
     assert cli.main(["train", "--data", str(pairs), *recipe]) == 1
     assert "mt3lite data import folder" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ import tones
 
 from mt3lite import cli, config
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, sharding, trainer, update
+from mt3lite.training import datasets, examples, sharding, trainer, update
 
 TINY = config.preset("tiny")
 # All that learns learns from the start: one program to compile.
@@ -61,8 +61,43 @@ def test_a_run_refuses_other_settings(tracks, tmp_path):
     """The folder remembers how it was begun."""
     short = dataclasses.replace(QUICK, num_steps=1)
     trainer.fit(tmp_path, tracks, TINY, short, report=lambda line: None)
-    with pytest.raises(InputError, match="begun with other settings"):
+    with pytest.raises(InputError, match=r"begun with other settings \(seed\)"):
         trainer.fit(tmp_path, tracks, TINY, dataclasses.replace(short, seed=1), report=lambda line: None)
+    with pytest.raises(InputError, match=r"begun with other settings \(tracks\)"):
+        trainer.fit(tmp_path, tracks[:1], TINY, short, report=lambda line: None)
+    with pytest.raises(InputError, match=r"begun with other settings \(augmentation\)"):
+        trainer.fit(tmp_path, tracks, TINY, short, augmentation=examples.AugmentConfig(), report=lambda line: None)
+
+
+def test_a_setting_that_is_younger_than_the_run_is_not_held_against_it(tracks, tmp_path):
+    """As when the library has learnt one since; but one that it has no more is."""
+    begun = dataclasses.asdict(QUICK)
+    (tmp_path / "train.json").write_text(json.dumps({key: value for key, value in begun.items() if key != "z_loss"}))
+    with trainer._claimed(tmp_path, tracks, TINY, QUICK, None):
+        assert json.loads((tmp_path / "train.json").read_text())["z_loss"] == QUICK.z_loss
+    (tmp_path / "train.json").write_text(json.dumps(begun | {"forgotten": 1}))
+    with (
+        pytest.raises(InputError, match=r"other settings \(forgotten\)"),
+        trainer._claimed(tmp_path, tracks, TINY, QUICK, None),
+    ):
+        pass
+
+
+def test_a_validation_track_that_cannot_be_read_is_told_before_anything_is_learnt(tracks, tmp_path):
+    (tmp_path / "bad.mid").write_bytes(b"no MIDI")
+    bad = dataclasses.replace(tracks[0], midi=tmp_path / "bad.mid")
+    settings = dataclasses.replace(QUICK, evaluate_every=1000)
+    with pytest.raises(InputError, match=r"bad\.mid: "):
+        trainer.fit(tmp_path / "run", tracks, TINY, settings, validation_tracks=[bad], report=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_pairs_without_one_to_validate_on(tracks, tmp_path, capsys):
+    """Two pairs, which both fall to training; the split is told before anything is compiled."""
+    pairs = str(tracks[0].midi.parent)
+    arguments = ["--data", pairs, "--preset", "tiny", "--evaluate-every", "5"]
+    assert cli.main(["train", "--workdir", str(tmp_path), *arguments]) == 1
+    assert "--evaluate-every needs tracks of the split 'validation', and there are none" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tracks, tmp_path):
@@ -77,6 +112,12 @@ def test_the_phases_of_a_run():
     settings = trainer.TrainConfig(listening_fraction=0.2, reading_fraction=0.3)
     phases = [trainer.phase_of(settings, progress) for progress in (0.0, 0.19, 0.2, 0.49, 0.5, 1.0)]
     assert phases == ["encoder", "encoder", "decoder", "decoder", "both", "both"]
+    assert settings.phases() == [("encoder", 0.2), ("decoder", 0.3), ("both", 0.5)]
+    listening = dataclasses.replace(settings, listening_fraction=1.0, reading_fraction=0.0)
+    assert listening.phases() == [("encoder", 1.0)] and trainer.phase_of(listening, 0.999) == "encoder"
+    assert dataclasses.replace(settings, freeze_encoder=True).phases() == [("decoder", 1.0)]
+    with pytest.raises(InputError, match="listening_fraction and reading_fraction: 0.8 and 0.3 are more than"):
+        dataclasses.replace(settings, listening_fraction=0.8)
 
 
 def test_reading_leaves_the_encoder_as_it_is(tracks, tmp_path):

@@ -29,11 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     model = weights.load(arguments.init_from) if arguments.init_from else None
     settings, fields = _model_and_fields(arguments, model)
     initial_params = _initial_params(model, settings, arguments)
-    manifest = _manifest(arguments)
+    train = _train_config(arguments, fields)
+    manifest = _manifest(arguments, holding_out=train.evaluate_every > 0)
     checks.require(manifest, split=arguments.split, sample_rate=settings.spectrogram.sample_rate)
     dataset = datasets.read_manifest(manifest)
     tracks = datasets.of_split(dataset, arguments.split)
-    train = _train_config(arguments, fields)
     augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
     if arguments.dry_run:
         print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             tracks,
             settings,
             train,
-            validation_tracks=datasets.of_split(dataset, "validation") if train.evaluate_every else (),
+            validation_tracks=_validation_tracks(dataset, manifest) if train.evaluate_every else (),
             augmentation=augmentation,
             initial_params=initial_params,
             report=lambda line: print(line, flush=True),
@@ -60,15 +60,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _manifest(arguments: argparse.Namespace) -> Path:
-    """Return the dataset to read; for a folder of pairs without a manifest, one that is made in the run's folder."""
+def _manifest(arguments: argparse.Namespace, *, holding_out: bool) -> Path:
+    """Return the dataset to read; for a folder of pairs without a manifest, one that is made in the run's folder.
+
+    All pairs are for training then, or a share of them for validation and test.
+    """
     if not arguments.data.is_dir() or datasets.manifest_path(arguments.data).exists():
         return arguments.data
     if arguments.workdir is None or arguments.coordinator:
         raise InputError(f"{arguments.data}: has no manifest; make one: mt3lite data import folder {arguments.data}")
     made = arguments.workdir / "dataset"
     if not datasets.manifest_path(made).exists():
-        imported = importers.run("folder", arguments.data, made, split=arguments.split)
+        imported = importers.run("folder", arguments.data, made, split=None if holding_out else arguments.split)
         print(imported.report.table())
     return made
 
@@ -84,6 +87,17 @@ def _make_devices(arguments: argparse.Namespace) -> None:
     _join_processes(arguments)
     if number and jax.default_backend() != "cpu":
         raise InputError(f"--cpu-devices {number}: this run would not be on the CPU but on {jax.devices()[0]}")
+
+
+def _validation_tracks(dataset: list[datasets.Track], manifest: Path) -> list[datasets.Track]:
+    """Return what is transcribed and scored while the model learns."""
+    held_out = [track for track in dataset if track.split == "validation"]
+    if not held_out:
+        raise InputError(
+            f"{datasets.manifest_path(manifest)}: --evaluate-every needs tracks of the split 'validation', and there "
+            "are none; give some tracks that split in the manifest"
+        )
+    return held_out
 
 
 def _join_processes(arguments: argparse.Namespace) -> None:

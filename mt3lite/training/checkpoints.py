@@ -11,7 +11,7 @@ import grain
 import jax
 import orbax.checkpoint as ocp
 
-from mt3lite.errors import InputError
+from mt3lite.errors import InputError, reason
 from mt3lite.training import loader
 from mt3lite.training.update import State
 
@@ -45,18 +45,30 @@ class Checkpoints:
                 raise self._told(error) from error
 
     def restore(self, state: State, batches: loader.Batches) -> tuple[State, dict]:
-        """Set `batches` to what comes next and return the newest state and its notes; or `state` and empty notes."""
+        """Set `batches` to what comes next and return the newest state and its notes; or `state` and empty notes.
+
+        Raises:
+            InputError: the newest checkpoint is damaged, or of other batches.
+        """
         step = self._manager.latest_step()
         if step is None:
             return state, {"seconds": 0.0, "window": []}
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, state)),
-                batches=grain.checkpoint.CheckpointRestore(_Position(batches)),
-                notes=ocp.args.JsonRestore(),
-            ),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, state)),
+            batches=grain.checkpoint.CheckpointRestore(_Position(batches)),
+            notes=ocp.args.JsonRestore(),
         )
+        try:
+            restored = self._manager.restore(step, args=args)
+        except InputError as error:
+            raise InputError(f"{self.folder / str(step)}: {error}") from error
+        except Exception as error:  # for damaged arrays Orbax raises this very class
+            earlier = [each for each in self._whole() if each < step]
+            onwards = f"from step {earlier[-1]}" if earlier else "anew"
+            raise InputError(
+                f"{self.folder / str(step)}: this checkpoint is damaged ({reason(error)[:200]}); delete that folder, "
+                f"and the run begins {onwards}"
+            ) from error
         return restored.state, restored.notes
 
     def save(self, step: int, state: State, batches: loader.Batches, notes: dict) -> None:
@@ -89,7 +101,11 @@ class Checkpoints:
     def _told(self, error: Exception) -> InputError:
         """Turn what Orbax and its file system raise into one line."""
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = "no space left on the disk" if full else str(error).strip().splitlines()[0]
-        whole = sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
+        why = "no space left on the disk" if full else str(error).strip().splitlines()[0]
+        whole = self._whole()
         good = f"the last good checkpoint is {self.folder / str(whole[-1])}" if whole else "there is no earlier one"
-        return InputError(f"{self.folder}: a checkpoint cannot be written: {reason}; {good}")
+        return InputError(f"{self.folder}: a checkpoint cannot be written: {why}; {good}")
+
+    def _whole(self) -> list[int]:
+        """Return the steps of the checkpoints that are there, in order."""
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())

@@ -94,7 +94,7 @@ class Diary:
         """Wait for the metrics of all updates; return those since the last line. Raises as `add`."""
         while self._in_flight:
             self._read()
-        return self._window
+        return [*self._window]  # it is written while updates go on
 
     def _read(self) -> None:
         step, metrics, facts = self._in_flight.popleft()
@@ -121,7 +121,7 @@ class Diary:
         accuracy = f"token accuracy {means['token_accuracy']:.3f}  " if means["tokens"] else ""
         self._report(
             f"step {step}  loss {means['loss']:.4f}  {accuracy}{row['examples_per_second']:.1f} examples/s  "
-            f"{row['tokens_per_second']:.0f} tokens/s  {_duration(self._left(step, speed))} left"
+            f"{row['tokens_per_second']:.0f} tokens/s  {duration(self._left(step, speed))} left"
         )
         self._write("curve.csv", "training", {name: row[name] for name in CURVE_COLUMNS})
 
@@ -156,7 +156,7 @@ def _written(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.9g}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return a time in the two units that matter."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -65,6 +65,19 @@ class TrainConfig:
                 raise InputError(f"{field}: {getattr(self, field)} is less than 1")
         if self.batch_size % self.accumulate:
             raise InputError(f"a batch of {self.batch_size} does not fall into {self.accumulate} equal parts")
+        if self.listening_fraction + self.reading_fraction > 1 + 1e-9:
+            raise InputError(
+                f"listening_fraction and reading_fraction: {self.listening_fraction} and {self.reading_fraction} are "
+                "more than the whole run"
+            )
+
+    def phases(self) -> list[tuple[str, float]]:
+        """Return what learns, one after the other, and for which share of the run: "encoder", "decoder" or "both"."""
+        if self.freeze_encoder:
+            return [("decoder", 1.0)]
+        rest = 1 - self.listening_fraction - self.reading_fraction
+        told = (("encoder", self.listening_fraction), ("decoder", self.reading_fraction), ("both", rest))
+        return [(name, share) for name, share in told if share > 1e-9]
 
     def for_update(self) -> "TrainConfig":
         """Return the settings with those that an update does not depend on at their defaults."""

@@ -7,6 +7,8 @@ from the last checkpoint with the batches that were next, and ends in the same n
 
 import contextlib
 import dataclasses
+import hashlib
+import itertools
 import json
 import signal
 import threading
@@ -43,12 +45,10 @@ class Terminated(Exception):
 
 
 def phase_of(config: TrainConfig, progress: float) -> str:
-    """Return what learns at this fraction of the run: "encoder" (listening), "decoder" (reading), or "both"."""
-    if config.freeze_encoder:
-        return "decoder"
-    if progress < config.listening_fraction:
-        return "encoder"
-    return "decoder" if progress < config.listening_fraction + config.reading_fraction else "both"
+    """Return what learns at this fraction of the run, see `TrainConfig.phases`."""
+    phases = config.phases()
+    ends = itertools.accumulate(share for _, share in phases)
+    return next((name for (name, _), end in zip(phases, ends, strict=True) if progress < end), phases[-1][0])
 
 
 def fit(
@@ -78,21 +78,17 @@ def fit(
         report: takes one line of progress at a time.
 
     Raises:
-        InputError: the folder holds a run with other settings, the loss is not a number any more, or a file cannot be
-            written.
+        InputError: the folder holds a run with other settings or of other tracks, the loss is not a number any more, or
+            a file cannot be read or written.
         Terminated: SIGTERM came; the run is saved and goes on when it is started again.
     """
-    files.make_folder(folder)
     mesh = sharding.make_mesh(train.model_devices)
     compiled = train.for_update()
     validator = validation.Validator(validation_tracks[: train.evaluate_tracks], config)
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(files.held(folder))  # two runs in one folder would spoil each other's records
-        _check_same_run(folder / "config.json", config_module.to_json(config))
-        _check_same_run(folder / "train.json", json.dumps(dataclasses.asdict(train), indent=2), settings.FREE)
+        stack.enter_context(_claimed(folder, tracks, config, train, augmentation))
         saved = stack.enter_context(checkpoints.Checkpoints(folder / "checkpoints", train.keep_checkpoints))
-        batches = stack.enter_context(contextlib.closing(_batches(tracks, config, train, augmentation)))
+        batches = stack.enter_context(contextlib.closing(share_of_batches(tracks, config, train, augmentation)))
         state, notes = saved.restore(update.initial_state(config, train, mesh, initial_params), batches)
         step = int(state.step)
         clock = stack.enter_context(_Clock.running(train, notes["seconds"]))
@@ -103,9 +99,9 @@ def fit(
         while clock.tick(step) and clock.progress < 1:
             batch = next(batches)
             rate, phase = optimizers.learning_rate(train, step, clock.progress), phase_of(train, clock.progress)
-            placed = _placed(batch, phase, mesh, config.segments.max_tokens)
+            arrays = placed(batch, phase, mesh, config.segments.max_tokens)
             state, metrics = update.train_step(
-                state, placed, jnp.float32(rate), phase=phase, config=config, train=compiled, mesh=mesh
+                state, arrays, jnp.float32(rate), phase=phase, config=config, train=compiled, mesh=mesh
             )
             step += 1
             diary.add(step, metrics, seconds=clock.seconds, learning_rate=rate, dropped=batch.dropped)
@@ -119,7 +115,7 @@ def fit(
         return sharding.to_host(state.average)
 
 
-def _placed(batch: loader.Batch, phase: str, mesh: Mesh, max_tokens: int) -> dict[str, jax.Array]:
+def placed(batch: loader.Batch, phase: str, mesh: Mesh, max_tokens: int) -> dict[str, jax.Array]:
     """Put what a phase needs of a batch on the devices."""
     arrays = {"samples": batch.samples, "notes": batch.notes}
     if phase != "encoder":  # whose program must not be compiled for each length of the tokens
@@ -149,7 +145,12 @@ def _save(saved: checkpoints.Checkpoints, state: update.State, batches, diary: r
     clock.saved()
 
 
-def _batches(tracks, config: Config, train: TrainConfig, augmentation) -> loader.Batches:
+def share_of_batches(
+    tracks: Sequence[datasets.Track],
+    config: Config,
+    train: TrainConfig,
+    augmentation: examples.AugmentConfig | None,
+) -> loader.Batches:
     """Return this process's share of the batches."""
     processes = jax.process_count()
     if train.batch_size % processes:
@@ -165,6 +166,23 @@ def _batches(tracks, config: Config, train: TrainConfig, augmentation) -> loader
     )
 
 
+@contextlib.contextmanager
+def _claimed(folder: Path, tracks, config: Config, train: TrainConfig, augmentation) -> Iterator[None]:
+    """Make the folder of a run, or see that it is one of this run, and keep other processes out of it for the block."""
+    files.make_folder(folder)
+    # Two runs in one folder would spoil each other's records.
+    with files.held(folder) if jax.process_index() == 0 else contextlib.nullcontext():
+        names = json.dumps([track.id for track in tracks])
+        told = {
+            **dataclasses.asdict(train),
+            "augmentation": augmentation and dataclasses.asdict(augmentation),
+            "tracks": f"{len(tracks)}, {hashlib.sha256(names.encode()).hexdigest()[:12]} of their ids",
+        }
+        _check_same_run(folder / "config.json", config_module.to_json(config))
+        _check_same_run(folder / "train.json", json.dumps(told, indent=2), settings.FREE)
+        yield
+
+
 def _check_same_run(path: Path, text: str, free: Sequence[str] = ()) -> None:
     """Keep settings beside the run; refuse to go on with others than it was begun with, but for those that are free."""
     if path.exists():
@@ -174,7 +192,8 @@ def _check_same_run(path: Path, text: str, free: Sequence[str] = ()) -> None:
             raise InputError(f"{path}: cannot be gone on from: {str(error).removeprefix(f'{path}: ')}") from error
         if not isinstance(before, dict):
             raise InputError(f"{path}: cannot be gone on from: it holds no settings")
-        different = [key for key in before | now if before.get(key) != now.get(key) and key not in free]
+        # A setting that is younger than the run is not held against it.
+        different = [key for key, value in before.items() if value != now.get(key) and key not in free]
         if different:
             raise InputError(
                 f"{path}: this run was begun with other settings ({', '.join(different)}); choose another folder or go "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import metrics, notes, plot
+from mt3lite import audio, metrics, notes, plot
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets
@@ -17,10 +17,18 @@ PICTURE_SECONDS = 20.0  # drawn of the first track
 
 
 class Validator:
-    """Transcribes and scores the same tracks again and again, with one compilation."""
+    """Transcribes and scores the same tracks again and again, with one compilation.
+
+    Raises:
+        InputError: a file of a track cannot be read; told now and not after hours of training.
+    """
 
     def __init__(self, tracks: Sequence[datasets.Track], config: Config):
         self._tracks, self._config = tracks, config
+        self._played = [notes.read_midi(track.midi) for track in tracks]
+        for track in tracks:
+            for recording in track.recordings:
+                audio.info(recording)
         self._transcriber: Transcriber | None = None
 
     def __call__(self, params: dict, picture: Path) -> tuple[dict[str, float], Path | None]:
@@ -38,10 +46,9 @@ class Validator:
         transcriber = self._with(params)
         total = {name: metrics.Counts(0, 0, 0) for name in SCORES}
         drawn = None
-        for track in self._tracks:
+        for track, played in zip(self._tracks, self._played, strict=True):
             rate = self._config.spectrogram.sample_rate
             found = transcriber.transcribe(track.audio or datasets.load_samples(track, rate)).notes
-            played = notes.read_midi(track.midi)
             counts = metrics.counts(played, found)
             total = {name: count + counts.get(name, metrics.Counts(0, 0, 0)) for name, count in total.items()}
             if track is self._tracks[0]:
