@@ -24,20 +24,8 @@ from mt3lite import carrying, network
 from mt3lite.adapters import seqio_scores, seqio_vocabulary
 from mt3lite.config import Config
 from mt3lite.errors import InputError
+from mt3lite.training import sharding
 
-# Logical axes of the parameters, by the end of their path: the names that t5x's standard rules shard by.
-_AXES = {
-    "token_embedder/embedding": ("vocab", "embed"),
-    "logits_dense/kernel": ("embed", "vocab"),
-    "continuous_inputs_projection/kernel": ("vocab", "embed"),  # as the ancestor calls the bins
-    "query/kernel": ("embed", "joined_kv"),
-    "key/kernel": ("embed", "joined_kv"),
-    "value/kernel": ("embed", "joined_kv"),
-    "attention/out/kernel": ("joined_kv", "embed"),
-    "wi_0/kernel": ("embed", "mlp"),
-    "wi_1/kernel": ("embed", "mlp"),
-    "wo/kernel": ("mlp", "embed"),
-}
 NOTE_FIELDS = ("start_time", "end_time", "pitch", "velocity", "program", "is_drum")  # of the ancestor's inference files
 # Axes of a parameter that is kept whole on every device. No name may come twice in one parameter.
 WHOLE = ("whole_0", "whole_1", "whole_2", "whole_3")
@@ -61,9 +49,9 @@ def logical_axes(params: Mapping) -> dict:
     """Return the tree of ``params_axes`` that t5x wants beside the parameters: ``kernel_axes`` for ``kernel``."""
     axes = {}
     for path, leaf in traverse_util.flatten_dict(flax_core.unfreeze(params)).items():
-        name = "/".join(path)
-        found = [named for end, named in _AXES.items() if name.endswith(end)]
-        names = found[0] if found else ("embed",) if name.endswith("norm/scale") else WHOLE[: leaf.ndim]
+        # t5x splits an axis evenly or fails; the tables of carried tokens have sizes that nothing divides.
+        known = None if "carried_embedders" in "/".join(path) else sharding.logical_axes("/".join(path))
+        names = known or WHOLE[: leaf.ndim]
         axes[(*path[:-1], f"{path[-1]}_axes")] = partitioning.AxisMetadata(names=names)
     return traverse_util.unflatten_dict(axes)
 

@@ -83,7 +83,6 @@ def fit(
         Terminated: SIGTERM came; the run is saved and goes on when it is started again.
     """
     mesh = sharding.make_mesh(train.model_devices)
-    compiled = train.for_update()
     validator = validation.Validator(validation_tracks[: train.evaluate_tracks], config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_claimed(folder, tracks, config, train, augmentation))
@@ -98,11 +97,8 @@ def fit(
 
         while clock.tick(step) and clock.progress < 1:
             batch = next(batches)
-            rate, phase = optimizers.learning_rate(train, step, clock.progress), phase_of(train, clock.progress)
-            arrays = placed(batch, phase, mesh, config.segments.max_tokens)
-            state, metrics = update.train_step(
-                state, arrays, jnp.float32(rate), phase=phase, config=config, train=compiled, mesh=mesh
-            )
+            rate = optimizers.learning_rate(train, step, clock.progress)
+            state, metrics = _updated(state, batch, phase_of(train, clock.progress), rate, config, train, mesh)
             step += 1
             diary.add(step, metrics, seconds=clock.seconds, learning_rate=rate, dropped=batch.dropped)
             if train.evaluate_every and step % train.evaluate_every == 0:
@@ -113,6 +109,13 @@ def fit(
         if clock.terminated:
             raise Terminated(f"ended by SIGTERM; step {step} is saved, and the same command goes on from there")
         return sharding.to_host(state.average)
+
+
+def _updated(state: update.State, batch: loader.Batch, phase: str, rate: float, config, train, mesh):
+    """Return the state after an update, and its metrics."""
+    arrays = placed(batch, phase, mesh, config.segments.max_tokens)
+    static = {"phase": phase, "config": config, "train": train.for_update(), "mesh": mesh}
+    return update.train_step(state, arrays, jnp.float32(rate), **static)
 
 
 def placed(batch: loader.Batch, phase: str, mesh: Mesh, max_tokens: int) -> dict[str, jax.Array]:
