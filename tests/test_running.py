@@ -104,6 +104,7 @@ def test_killed_and_terminated_and_started_again_it_ends_in_the_same_numbers(tra
     output, _ = second.communicate()
     assert ("going on from step" in output) == kept, f"seed {seed}: {output}"
     assert second.returncode == 143 and "ended by SIGTERM; step" in output, f"seed {seed}: {output}"
+    assert weights.load(whole.parent / "parts" / "model").config == config.preset("tiny")  # what it has learnt so far
 
     parts = trainings.finish(*arguments)
     np.testing.assert_array_equal(losses_of(parts), losses_of(whole), err_msg=f"seed {seed}")

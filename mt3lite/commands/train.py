@@ -21,6 +21,8 @@ ADAFACTOR = {"optimizer": "adafactor", "learning_rate": 1e-3, "weight_decay": 0.
 def run(arguments: argparse.Namespace) -> int:
     """Train, or go on training, and write the averaged weights to ``model/`` in the run's folder; return the exit code.
 
+    A run that SIGTERM ends leaves a model, too, of what it has learnt so far.
+
     Raises:
         InputError: a bad dataset or model folder, a run with other settings in the folder, a loss that is no number.
     """
@@ -38,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
         return 0
+    code = 0
     try:
         params = trainer.fit(
             arguments.workdir,
@@ -51,13 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except trainer.Terminated as ended:
         print(ended)
-        return TERMINATED
-    if jax.process_index() == 0:
+        params, code = ended.average, TERMINATED
+    if params is not None and jax.process_index() == 0:
         folder = arguments.workdir / "model"
         half = jax.tree.map(lambda array: array.astype(np.float16), params)  # half the file, the same notes
         weights.save(folder, settings, half, origin=arguments.origin, license=arguments.license)
         print(f"model: {folder}")
-    return 0
+    return code
 
 
 def _manifest(arguments: argparse.Namespace, *, holding_out: bool) -> Path:

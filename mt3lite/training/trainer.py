@@ -41,7 +41,11 @@ from mt3lite.training.settings import TrainConfig
 
 
 class Terminated(Exception):
-    """The process was asked to end (SIGTERM); its state is saved."""
+    """The process was asked to end (SIGTERM); its state is saved; `average` holds the averaged parameters so far."""
+
+    def __init__(self, message: str, average: dict | None = None):
+        super().__init__(message)
+        self.average = average
 
 
 def phase_of(config: TrainConfig, progress: float) -> str:
@@ -106,9 +110,11 @@ def fit(
             if clock.wants_save:
                 _save(saved, state, batches, diary, clock)
         _save(saved, state, batches, diary, clock)
+        average = sharding.to_host(state.average)
         if clock.terminated:
-            raise Terminated(f"ended by SIGTERM; step {step} is saved, and the same command goes on from there")
-        return sharding.to_host(state.average)
+            said = f"ended by SIGTERM; step {step} is saved, and the same command goes on from there"
+            raise Terminated(said, average)
+        return average
 
 
 def _updated(state: update.State, batch: loader.Batch, phase: str, rate: float, config, train, mesh):
