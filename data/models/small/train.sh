@@ -5,8 +5,7 @@
 #   MINUTES=25 HOURS=10 INIT=small data/models/small/train.sh work midi FluidR3_GM.sf2 MuseScore_General_Lite.sf3
 #
 # WORK       folder for all that is made: train/, validation/, run/ (with run/model), scores.json
-# MIDI       folder with the folders pop-piano, piano-performances, game-band, lieder, string-quartets and orchestra, see
-#            README.md here for where they are from; those that are not there are left out, with a line
+# MIDI       folder of folders of MIDI files, see render.sh
 # SOUNDFONT  each piece draws one of these
 # MINUTES    of training; the schedule is fitted to it. HOURS of music. INIT: the model to go on from, "" for none.
 # SEED, JOBS (processes that render), VALIDATION_HOURS, PYTHON: as their names say.
@@ -18,34 +17,16 @@ set -euo pipefail
 MINUTES=${MINUTES:-100} HOURS=${HOURS:-12} VALIDATION_HOURS=${VALIDATION_HOURS:-0.33} SEED=${SEED:-0} INIT=${INIT:-}
 JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
 
-[ $# -ge 3 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 work=$1 midi=$2; shift 2
 soundfonts=()
-while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=(--soundfont "$1"); shift; done
+while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=("$1"); shift; done
 [ $# -eq 0 ] || shift
 
-# Shares of the pieces, and the licences of their sources; the rest, 0.27 beside these, is invented.
-sources=()
-while read -r name weight license; do
-  if [ -d "$midi/$name" ]; then
-    sources+=(--midi "$midi/$name=$weight" --license "$license")
-  else
-    echo "train.sh: $midi/$name: there is no such folder; going on without it" >&2
-  fi
-done <<'SOURCES'
-pop-piano 0.18 MIT
-piano-performances 0.12 CC-BY-4.0
-game-band 0.20 BSD-3-Clause
-lieder 0.08 CC0-1.0
-string-quartets 0.07 CC0-1.0
-orchestra 0.08 CC0-1.0
-SOURCES
-
+export JOBS PYTHON
 mt3lite() { "$PYTHON" -m mt3lite "$@"; }
 render() { # SPLIT HOURS SEED
-  echo "== Rendering $2 hours of music: $work/$1"
-  mt3lite data synthesize "$work/$1" --split "$1" --hours "$2" --seed "$3" --jobs "$JOBS" --invented 0.27 \
-    ${sources[@]+"${sources[@]}"} "${soundfonts[@]}"
+  "$(dirname "$0")/render.sh" "$work/$1" "$1" "$2" "$3" "$midi" "${soundfonts[@]}"
 }
 render train "$HOURS" "$SEED"
 render validation "$VALIDATION_HOURS" "$((SEED + 7))"

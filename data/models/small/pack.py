@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Packs what training needs and a machine without network lacks, into folders small enough to be carried there.
+
+    python3.12 data/models/small/pack.py KIT MIDI SOUNDFONT... [--model FOLDER] [--megabytes 44]
+
+KIT gets the folders 1, 2, ... with the wheels of what `mt3lite[train,synth]` needs and on_box.txt does not name, the
+FluidSynth of this machine with the libraries it needs, the MIDI files, the soundfonts, and the model to go on from.
+on_box.sh unpacks them there. To be run on x86-64 Linux, best with the Python of that machine: pip asks the Python that
+runs it which requirements hold.
+"""
+
+import argparse
+import ctypes
+import ctypes.util
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
+THERE = HERE / "on_box.txt"
+LIST = "sha256.txt"  # of all parts of the kit, in each folder
+# pip takes wheels whose tag is named and no others: glibc 2.35 back to 2.17, then the tags without a number.
+TAGS = [*(f"2_{minor}" for minor in range(35, 16, -1)), "2014", "2010", "1"]
+FOR_THERE = [
+    *("--only-binary=:all:", "--implementation=cp", "--python-version=3.12"),
+    *(f"--platform=manylinux{'_' * ('_' in tag)}{tag}_x86_64" for tag in TAGS),
+]
+# Every Linux has these, and jaxlib needs them as new as they are there.
+SYSTEM = ("libc.", "libm.", "libpthread.", "libdl.", "librt.", "libstdc++.", "libgcc_s.")
+
+
+def main() -> int:
+    """Make the kit; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kit", metavar="KIT", type=Path, help="folder to make")
+    parser.add_argument("midi", metavar="MIDI", type=Path, help="folder of folders of MIDI files, see render.sh")
+    parser.add_argument("soundfonts", metavar="SOUNDFONT", type=Path, nargs="+")
+    parser.add_argument("--model", metavar="FOLDER", type=Path, help="the model to go on from")
+    parser.add_argument("--megabytes", metavar="N", type=float, default=44, help="in a folder (default: %(default)g)")
+    arguments = parser.parse_args()
+    missing = [path for path in (arguments.midi, *arguments.soundfonts) if not path.exists()]
+    if missing:
+        sys.exit(f"pack.py: {missing[0]}: no such file or folder")
+    if arguments.kit.exists():
+        sys.exit(f"pack.py: {arguments.kit}: is there already; remove it, or name another folder")
+    with tempfile.TemporaryDirectory() as made:
+        parts = Path(made)
+        download_wheels(parts)
+        pack_fluidsynth(parts / "libraries.tar.xz")
+        pack_folder(arguments.midi, "midi", parts / "midi.tar.xz")
+        if arguments.model:
+            pack_folder(arguments.model, "model", parts / "model.tar.xz")
+        for soundfont in arguments.soundfonts:
+            shutil.copy(soundfont, parts)
+        fill(arguments.kit, parts, round(1e6 * arguments.megabytes))
+    return 0
+
+
+def canonical(name: str) -> str:
+    """Return the name of a package as all of its spellings have it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def there() -> set[str]:
+    """Return the names of the packages that need not be carried."""
+    lines = (line.partition("#")[0].strip() for line in THERE.read_text().splitlines())
+    return {canonical(line.partition("==")[0]) for line in lines if line}
+
+
+def lacking(report: dict, there: set[str]) -> list[str]:
+    """Return, as "name==version", what pip reports that it would install, but for this project and what is there."""
+    about = [entry["metadata"] for entry in report["install"] if "dir_info" not in entry["download_info"]]
+    return sorted(f"{each['name']}=={each['version']}" for each in about if canonical(each["name"]) not in there)
+
+
+def download_wheels(folder: Path) -> None:
+    """Resolve what is needed there, with the versions that are there, and download what that machine lacks."""
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    print("== Asking pip what is needed")
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        options = ["--dry-run", "--ignore-installed", f"--report={report.name}", f"--target={folder}", *FOR_THERE]
+        wanted = f"{REPOSITORY}[train,synth]"
+        subprocess.run([*pip, "install", *options, f"--constraint={THERE}", wanted], check=True)
+        names = lacking(json.load(report), there())
+    print(f"== Downloading {len(names)} wheels")
+    subprocess.run([*pip, "download", "--no-deps", f"--dest={folder}", *FOR_THERE, *names], check=True)
+
+
+def pack_fluidsynth(path: Path) -> None:
+    """Pack this machine's FluidSynth and the libraries it needs, as lib/NAME."""
+    name = ctypes.util.find_library("fluidsynth")
+    if name is None:
+        sys.exit("pack.py: there is no FluidSynth on this machine (Debian: apt install libfluidsynth3)")
+    ctypes.CDLL(name)
+    loaded = (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines())
+    library = next(each for each in loaded if "/libfluidsynth." in each)
+    listed = subprocess.run(["ldd", library], check=True, capture_output=True, text=True).stdout
+    needed = dict(re.findall(r"(\S+) => (/\S+)", listed))
+    with tarfile.open(path, "w:xz") as tar:
+        for each, source in {name: library, **needed}.items():
+            if not each.startswith(SYSTEM):
+                tar.add(Path(source).resolve(), f"lib/{each}")
+        # Where there is no compiler to ask for a library's place, pyfluidsynth looks for this name: see on_box.sh.
+        link = tarfile.TarInfo("lib/libfluidsynth.dylib")
+        link.type, link.linkname = tarfile.SYMTYPE, name
+        tar.addfile(link)
+
+
+def pack_folder(folder: Path, name: str, path: Path) -> None:
+    """Pack a folder under a name of its own."""
+    print(f"== Packing {folder}")
+    with tarfile.open(path, "w:xz") as tar:
+        tar.add(folder, name)
+
+
+def divide(sizes: dict[str, int], most_bytes: int) -> list[list[str]]:
+    """Return groups of names with at most so many bytes each: the largest first, each where there is room first.
+
+    Raises:
+        SystemExit: one alone is too large.
+    """
+    groups: list[list[str]] = []
+    room: list[int] = []
+    for name in sorted(sizes, key=lambda each: (-sizes[each], each)):
+        if sizes[name] > most_bytes:
+            sys.exit(f"pack.py: {name}: {sizes[name] / 1e6:.1f} MB do not fit into {most_bytes / 1e6:.1f} MB")
+        place = next((i for i, left in enumerate(room) if left >= sizes[name]), len(groups))
+        if place == len(groups):
+            groups.append([])
+            room.append(most_bytes)
+        groups[place].append(name)
+        room[place] -= sizes[name]
+    return groups
+
+
+def fill(kit: Path, parts: Path, most_bytes: int) -> None:
+    """Move the files of a folder into numbered folders of a kit, with a list of all of them in each."""
+    sizes = {path.name: path.stat().st_size for path in parts.iterdir()}
+    sums = "".join(f"{hashlib.sha256((parts / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(sizes))
+    for number, names in enumerate(divide(sizes, most_bytes - len(sums)), start=1):
+        folder = kit / str(number)
+        folder.mkdir(parents=True)
+        (folder / LIST).write_text(sums)
+        for name in names:
+            shutil.move(parts / name, folder / name)
+        print(f"{folder}: {sum(sizes[name] for name in names) / 1e6:.1f} MB in {len(names)} files")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
