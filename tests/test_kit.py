@@ -132,9 +132,9 @@ def test_a_kit_is_kept_until_it_is_whole(kit):
         ["b.whl", "midi.tar.xz", "sha256.txt"],
     ]
     assert all(sum(path.stat().st_size for path in folder.iterdir()) <= 1200 for folder in kit.iterdir())
-    assert take(kit, 1) == "not here yet, or damaged: b.whl midi.tar.xz"
+    assert take(kit, 1) == "2 parts not here yet, or damaged: b.whl midi.tar.xz"
     (kit / "2" / "b.whl").write_bytes(b"cut short")
-    assert take(kit, 2) == "not here yet, or damaged: b.whl"
+    assert take(kit, 2) == "1 parts not here yet, or damaged: b.whl"
 
 
 def test_the_model_of_a_run_that_has_not_ended(tmp_path, capsys):

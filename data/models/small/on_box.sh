@@ -10,7 +10,7 @@
 # counted from the start of the call. A first share of the music is rendered before training begins, the rest beside it;
 # training takes up what there is every few minutes. The options, MINUTES, SEED and INIT must be the same in all calls.
 #
-# OUT          what is to be brought home: model/, log, curve.csv, heard.jsonl.xz (the pieces trained on); no file above
+# OUT          what is to be brought home: model/, log, curve.csv, heard.jsonl.gz (the pieces trained on); no file above
 #              15 MB: a larger model comes as model.safetensors.00, .01, ..., to be joined by cat
 # LEG          minutes a call may take. MINUTES of training in all calls, to which the schedule is fitted
 # HOURS        of music to render, FIRST_HOURS before training begins
@@ -40,11 +40,11 @@ if [ ! -e "$BOX/unpacked" ]; then
   cd "$BOX/kit"
   missing=$(sha256sum --check --quiet sha256.txt 2>/dev/null | sed 's/: FAILED.*//') || true
   if [ -n "$missing" ]; then
-    say "not here yet, or damaged:" $missing
+    say "$(wc -l <<< "$missing") parts not here yet, or damaged:" $(head -n 5 <<< "$missing")
     exit 0
   fi
   "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$BOX/site" ./*.whl
-  for packed in ./*.tar.xz; do tar -xf "$packed" -C "$BOX"; done
+  for packed in ./*.tar.xz; do "$PYTHON" -m tarfile --filter data -e "$packed" "$BOX"; done
   for weights in "$BOX"/model/model.safetensors.00; do
     [ ! -e "$weights" ] || cat "${weights%.00}".[0-9][0-9] > "${weights%.00}"
   done
@@ -53,32 +53,34 @@ if [ ! -e "$BOX/unpacked" ]; then
   say "unpacked; $(nproc) cores, $("$PYTHON" --version), devices: $("$PYTHON" -c 'import jax; print(jax.devices())')"
 fi
 
-render() { # HOURS; nothing where it is at work already
+render() { # HOURS NICENESS; fails where it is at work already
   # The libraries are for this part alone, and only those that the system lacks: its own come first.
   # To find FluidSynth, pyfluidsynth asks ldconfig, then a compiler, then looks into HOMEBREW_PREFIX.
-  LD_LIBRARY_PATH="/usr/lib/x86_64-linux-gnu:/usr/lib64:$BOX/lib" HOMEBREW_PREFIX="$BOX" nice -n 10 \
-    flock --nonblock --conflict-exit-code 0 "$BOX/rendering" \
+  LD_LIBRARY_PATH="/usr/lib/x86_64-linux-gnu:/usr/lib64:$BOX/lib" HOMEBREW_PREFIX="$BOX" nice -n "$2" \
+    flock --nonblock "$BOX/rendering" \
     "$here/render.sh" "$BOX/train" train "$1" "$SEED" "$BOX/midi" "$BOX"/kit/*.sf[23]
 }
 manifest=$BOX/train/manifest.jsonl
 if [ ! -e "$BOX/begun" ]; then
-  render "$FIRST_HOURS" > "$BOX/rendering.log" 2>&1 || { cat "$BOX/rendering.log" >&2; exit 1; }
+  render "$FIRST_HOURS" 0 > "$BOX/rendering.log" 2>&1 || { cat "$BOX/rendering.log" >&2; exit 1; }
   touch "$BOX/begun"
 fi
-export -f render
-export BOX HOURS SEED here
-setsid bash -c 'render "$HOURS"' >> "$BOX/rendering.log" 2>&1 < /dev/null & # outlives this call, where it may
+if [ ! -e "$BOX/rendered-$HOURS" ]; then # in a session of its own, that outlives this call where it may
+  export -f render
+  export BOX HOURS SEED here
+  setsid bash -c 'render "$HOURS" 10 && touch "$BOX/rendered-$HOURS"' >> "$BOX/rendering.log" 2>&1 < /dev/null &
+  sleep 1 # until it has its lock
+fi
 
 if [ -z "${WORKERS:-}" ]; then # one for each core but two, and for each 8 MB of the memory in which they hand things over
   cores=$(($(nproc) - 2)) room=$(df -Pk /dev/shm | awk 'NR == 2 {print int($4 / 8192)}')
   WORKERS=$((cores < room ? cores : room))
-  WORKERS=$((WORKERS > 0 ? WORKERS : 0))
 fi
 INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
 start=(--preset small)
 [ -z "$INIT" ] || start=(--init-from "$INIT")
+[ "$WORKERS" -lt 1 ] || start+=(--workers "$WORKERS") # without it, a thread makes them
 end=$(awk -v leg="$LEG" -v ending="$ending" 'BEGIN {print int(60 * leg) - ending}')
-sleep 1 # until the rendering has its lock
 while :; do
   head -n "$(wc -l < "$manifest")" "$manifest" > "$BOX/train/heard.jsonl" # the whole lines of a file that grows
   left=$((end - SECONDS)) status=0
@@ -88,7 +90,7 @@ while :; do
   say "training for $left s on $(wc -l < "$BOX/train/heard.jsonl") pieces"
   # --foreground: or the processes that make examples are ended, too, before the checkpoint is saved.
   timeout --foreground --preserve-status "$left" "$PYTHON" -m mt3lite train --data "$BOX/train/heard.jsonl" \
-    --workdir "$BOX/run" --minutes "$MINUTES" --seed "$SEED" --workers "$WORKERS" "${start[@]}" --origin "$origin" \
+    --workdir "$BOX/run" --minutes "$MINUTES" --seed "$SEED" "${start[@]}" --origin "$origin" \
     --license "$license" "$@" 2>&1 | tee -a "$BOX/log" || status=$?
   [ "$status" -eq 143 ] && [ $((end - SECONDS)) -gt 60 ] || break
 done
@@ -106,5 +108,5 @@ else
 fi
 cp "$BOX/run/curve.csv" "$BOX/run/train.json" "$out/"
 { tail -c 5000 "$BOX/rendering.log"; cat "$BOX/log"; } > "$out/log"
-xz -c "$BOX/train/heard.jsonl" > "$out/heard.jsonl.xz"
+gzip -c "$BOX/train/heard.jsonl" > "$out/heard.jsonl.gz"
 say "done"
