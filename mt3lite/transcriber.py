@@ -1,7 +1,6 @@
 """From a recording to its notes: the stops of the line, called in their order."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import itertools
@@ -11,30 +10,28 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from mt3lite import (
-    audio,
     codec,
     crews,
     decoding,
+    incoming,
     instruments,
     kept_programs,
     lanes,
     network,
     notes,
-    segments,
     stopwatch,
     vocabulary,
     weights,
 )
 from mt3lite.config import Config
 from mt3lite.errors import InputError
-
-T = TypeVar("T")
+from mt3lite.incoming import Recording
 
 if TYPE_CHECKING:
     import note_seq
@@ -45,9 +42,6 @@ DEFAULT_MODEL = "small"
 CPU_LANES, ACCELERATOR_LANES = 8, 128
 # Segments encoded together: on a CPU what two need stays in its cache (`small`: 5 ms a segment, with eight 20 ms).
 CPU_ENCODE, ACCELERATOR_ENCODE = 2, 32
-READ_SEGMENTS = 8  # of a recording that become frames together
-
-Recording = str | os.PathLike | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,9 @@ class Transcriber:
             InputError: the recording cannot be read or holds no samples; the batch size is not positive; the model does
                 not tell the instruments apart.
         """
-        expected = functools.cache(lambda: _expected_seconds(recording, self.model.config.spectrogram.sample_rate))
+        expected = functools.cache(
+            lambda: incoming.expected_seconds(recording, self.model.config.spectrogram.sample_rate)
+        )
         told = (lambda done: progress(done, expected())) if progress else None
         (result,) = self.transcribe_all([recording], only=only, batch_size=batch_size, progress=told)
         if isinstance(result, InputError):
@@ -266,24 +262,16 @@ class _Task:
         self._read_to_end = False
         self._error: InputError | None = None
         self._watch = stopwatch.Stopwatch()
-        self._sound = _Sound(recording, config.spectrogram.sample_rate)
-        batches = segments.iter_segments(
-            self._watch.measure_each("read", self._sound),
-            config.spectrogram,
-            config.segments,
-            batch_segments=READ_SEGMENTS,
-        )
-        self._batches = _ahead(self._watch.measure_each("spectrogram", batches))
+        self._sound = incoming.Sound(recording, config.spectrogram.sample_rate)
+        self._segments = incoming.segments_ahead(self._sound, config, self._watch)
 
     def read(self) -> Iterator[tuple[np.ndarray, bool]]:
         """Yield the frames of each segment, and whether it is silent; stop at an error, which `result` returns."""
         try:
-            for batch in self._batches:
-                silent = _silent_rows(batch, self._config)
-                for frames, is_silent in zip(batch.frames, silent.tolist(), strict=True):
-                    self.num_segments += 1
-                    self._silent_segments += is_silent
-                    yield frames, is_silent
+            for frames, is_silent in self._segments:
+                self.num_segments += 1
+                self._silent_segments += is_silent
+                yield frames, is_silent
             self._read_to_end = True
         except InputError as error:
             self._error = error
@@ -340,78 +328,10 @@ class _Task:
         )
 
 
-def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items that a thread gets, one of them ahead. It begins at once, and errors come out where they belong."""
-    worker, end, iterator = concurrent.futures.ThreadPoolExecutor(1, "read"), object(), iter(items)
-
-    def submit() -> concurrent.futures.Future:
-        return worker.submit(next, iterator, end)
-
-    def take(coming: concurrent.futures.Future) -> Iterator[T]:
-        try:
-            while (item := coming.result()) is not end:
-                coming = submit()
-                yield item
-        finally:
-            worker.shutdown(wait=False, cancel_futures=True)
-
-    return take(submit())
-
-
-class _Sound:
-    """A recording, block by block, whether file or array; counts the samples that have gone by."""
-
-    def __init__(self, recording: str | os.PathLike | np.ndarray, sample_rate: int):
-        self.num_samples = 0
-        self._recording = recording
-        self._sample_rate = sample_rate
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        recording = self._recording
-        if isinstance(recording, np.ndarray):
-            blocks = iter([_checked(recording)])
-        else:
-            blocks = audio.stream(recording, self._sample_rate)
-        for block in blocks:
-            self.num_samples += len(block)
-            yield block
-
-    @property
-    def seconds(self) -> float:
-        """How much has gone by."""
-        return self.num_samples / self._sample_rate
-
-
-def _expected_seconds(recording: Recording, sample_rate: int) -> float:
-    """Return how long a recording is, as far as a file's header tells."""
-    if isinstance(recording, np.ndarray):
-        return len(recording) / sample_rate
-    return audio.info(recording).duration_seconds
-
-
-def _checked(samples: np.ndarray) -> np.ndarray:
-    """Return samples given as an array, refusing what a file could not have been decoded to."""
-    if samples.dtype != np.float32 or samples.ndim != 1:
-        raise InputError(f"samples: {samples.dtype} {list(samples.shape)}; wanted float32 [num_samples], mono")
-    if not len(samples):
-        raise InputError("samples: there are none")
-    if not np.isfinite(samples).all():
-        raise InputError("samples: some are not finite numbers")
-    return samples
-
-
 def _leaves(tree: dict, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
     """Yield the path and array of each parameter."""
     for name, node in tree.items():
         yield from _leaves(node, f"{path}{name}/") if isinstance(node, dict) else [(path + name, node)]
-
-
-def _silent_rows(batch: segments.Segments, config: Config) -> np.ndarray:
-    """Return which segments are digital silence, bool [n]: every frame within the recording is at the log's floor."""
-    num_frames = batch.num_valid + 2 * config.segments.context_frames
-    inside = np.arange(config.segments.input_frames) < num_frames[:, None]
-    loudest = batch.frames.max(axis=2, where=inside[:, :, None], initial=-np.inf).max(axis=1)
-    return loudest <= np.log(np.float32(config.spectrogram.log_floor))
 
 
 def load(name_or_folder: str | os.PathLike = DEFAULT_MODEL, *, program_folder: Path | None = None) -> Transcriber:

@@ -42,7 +42,7 @@ FLOORS = (
     ),
     ("config",),
     ("weights",),
-    ("transcriber",),
+    ("incoming", "transcriber"),
     (
         "training.arranging",
         "training.procedural",

@@ -192,6 +192,6 @@ def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber) -
 
 
 def _time_split(seconds: dict[str, float], all_seconds: float) -> str:
-    """Tell where the time went. Reading and the spectrogram run beside the rest, so that the rows may sum to more."""
+    """Tell where the time went. Reading, the spectrogram and writing run beside the rest: the rows may sum to more."""
     rows = [(name, seconds[name]) for name in STOPS if name in seconds]
     return "\n".join(f"{name:<12} {spent:7.2f} s" for name, spent in [*rows, ("all", all_seconds)])
