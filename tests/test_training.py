@@ -139,7 +139,8 @@ def test_from_a_folder_to_a_scored_model_by_commands(tracks, tmp_path, capsys, m
     model = str(tmp_path / "run" / "model")
     more = ["--workdir", str(tmp_path / "more"), "--init-from", model, "--evaluate-every", "2"]
     assert cli.main(["train", *common, *more]) == 0
-    assert "step 2  validation: Onset F1 0." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tiny learns from 2 tracks; " in said and "step 2  validation: Onset F1 0." in said
     (row,) = csv.DictReader((tmp_path / "more" / "validation.csv").read_text().splitlines())
     assert row["step"] == "2" and 0 <= float(row["Onset F1"]) <= 1
     if importlib.util.find_spec("matplotlib"):

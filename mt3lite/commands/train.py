@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
         return 0
+    if jax.process_index() == 0:
+        print(f"{settings.name} learns from {len(tracks)} tracks; compiling comes first and takes a while", flush=True)
     code = 0
     try:
         params = trainer.fit(
