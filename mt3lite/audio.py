@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from mt3lite import files, standard_error
+from mt3lite import files, processes, standard_error
 from mt3lite.errors import InputError
 
 # What to look for in a folder. A file given by name is judged by its content, whatever its suffix.
@@ -160,6 +160,7 @@ def _mono(source: _Source, path: Path) -> Iterator[np.ndarray]:
     """Yield the mean of the channels of each block, float32 [num_frames]; refuse samples that are not numbers."""
     num_frames = 0
     for block in source.blocks:
+        processes.stop_if_asked()
         with np.errstate(invalid="ignore", over="ignore"):  # of samples that are no numbers, or near the largest
             mono = block.mean(axis=1)
         possible = np.abs(mono) <= LOUDEST  # False for what is no number

@@ -1,9 +1,30 @@
-"""Worker processes, and Ctrl-C, which a terminal sends to them and to their parent alike."""
+"""Workers and Ctrl-C: a terminal sends it to processes and to their parent alike, and threads never hear of it."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+
+_THREAD = (
+    threading.local()
+)  # its attribute `stop`: the event that is set when this thread's work is not wanted any more
+
+
+@contextlib.contextmanager
+def stopped_by(event: threading.Event) -> Iterator[None]:
+    """Let `stop_if_asked`, called by this thread in the block, look at an event."""
+    _THREAD.stop = event
+    try:
+        yield
+    finally:
+        del _THREAD.stop
+
+
+def stop_if_asked() -> None:
+    """Raise KeyboardInterrupt in a thread whose work is not wanted any more; long work calls this now and then."""
+    stop = getattr(_THREAD, "stop", None)
+    if stop is not None and stop.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

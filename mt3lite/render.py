@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mt3lite import processes
 from mt3lite.errors import InputError
 
 _DRUM_CHANNEL = 128  # channels 0 to 127 carry the program of the same number
@@ -256,6 +257,7 @@ class _Synth:
         upcoming, start = iter([*events, (math.inf, 0, 0, 0)]), 0
         event = next(upcoming)
         while start < num_samples:
+            processes.stop_if_asked()
             block = np.zeros((2, min(_BLOCK_SAMPLES, num_samples - start)), np.float32)
             left, right = (block[side].ctypes.data for side in (0, 1))
             now, end = 0, block.shape[1]

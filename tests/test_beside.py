@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mt3lite import files
+from mt3lite import files, processes
 from mt3lite.commands import beside
 from mt3lite.errors import InputError
 
@@ -60,7 +60,7 @@ def test_an_error_that_nobody_foresees_ends_the_block():
 
 
 def test_ctrl_c_comes_to_the_threads_too(tmp_path):
-    """They would work for a minute; what they are writing is not left half-written, and what waits is not begun."""
+    """They would work for a minute. What they are writing is not left half-written, and what waits is not begun."""
     begun = [threading.Event(), threading.Event()]
 
     def write(name):
@@ -69,6 +69,7 @@ def test_ctrl_c_comes_to_the_threads_too(tmp_path):
                 with temporary.open("a") as file:
                     file.write(f"{number}\n")
                 begun[name == "b"].set()
+                processes.stop_if_asked()
                 time.sleep(0.001)
 
     started = time.monotonic()
@@ -80,3 +81,9 @@ def test_ctrl_c_comes_to_the_threads_too(tmp_path):
         raise KeyboardInterrupt
     assert time.monotonic() - started < 30
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_main_thread_is_not_asked_to_stop():
+    with pytest.raises(KeyboardInterrupt), beside.in_order(1, print):
+        raise KeyboardInterrupt
+    processes.stop_if_asked()

@@ -3,11 +3,11 @@
 import collections
 import concurrent.futures
 import contextlib
-import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mt3lite import processes
 from mt3lite.errors import InputError
 
 WAITING_A_THREAD = 2  # pieces of work that may be under way; whoever brings more waits, so that memory stays flat
@@ -20,9 +20,7 @@ class Work:
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, "beside")
         self._tell, self._most = tell, WAITING_A_THREAD * threads
         self._under_way: collections.deque[concurrent.futures.Future] = collections.deque()
-        self._at_work: set[int] = set()  # threads
-        self._lock = threading.Lock()
-        self._interrupted = False
+        self._stop = threading.Event()
 
     def put(self, function: Callable, *arguments: Any) -> None:
         """Have a thread call a function; wait if too many wait already."""
@@ -40,23 +38,12 @@ class Work:
             self._tell(result)
 
     def _call(self, function: Callable, *arguments: Any) -> Any:
-        thread = threading.get_ident()
-        with self._lock:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._at_work.add(thread)
-        try:
+        with processes.stopped_by(self._stop):
             return function(*arguments)
-        finally:
-            with self._lock:
-                self._at_work.discard(thread)
 
     def interrupt(self) -> None:
-        """Let Ctrl-C come to the threads, too, as soon as they are back in Python: nothing half-written is left."""
-        with self._lock:
-            self._interrupted = True
-            for thread in self._at_work:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+        """Ask the threads to stop where they can: nothing half-written is left."""
+        self._stop.set()
 
     def close(self) -> None:
         """Wait for the threads; what they have not begun is left out."""
