@@ -1,28 +1,18 @@
 """The kit that takes training to a machine without network: what of it can be tried without one."""
 
-import dataclasses
-import json
 import os
 import subprocess
 import sys
-import types
 from importlib import metadata
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
-from mt3lite import config, weights
-from mt3lite.training import checkpoints, sharding, update
-from mt3lite.training.settings import TrainConfig
-
 FOLDER = Path(__file__).parent.parent / "data" / "models" / "small"
 sys.path.insert(0, str(FOLDER))
-import average  # noqa: E402
 import pack  # noqa: E402
 
 sys.path.remove(str(FOLDER))
@@ -135,24 +125,3 @@ def test_a_kit_is_kept_until_it_is_whole(kit):
     assert take(kit, 1) == "2 parts not here yet, or damaged: b.whl midi.tar.xz"
     (kit / "2" / "b.whl").write_bytes(b"cut short")
     assert take(kit, 2) == "1 parts not here yet, or damaged: b.whl"
-
-
-def test_the_model_of_a_run_that_has_not_ended(tmp_path, capsys):
-    settings, train = config.preset("tiny"), TrainConfig(batch_size=2)
-    state = update.initial_state(settings, train, sharding.make_mesh(1))
-    state = dataclasses.replace(state, average=jax.tree.map(lambda array: array + 1, state.params["network"]))
-    (tmp_path / "config.json").write_text(config.to_json(settings))
-    (tmp_path / "train.json").write_text(json.dumps(dataclasses.asdict(train)))
-    with pytest.raises(SystemExit, match="has no checkpoint"):
-        average.main(str(tmp_path), str(tmp_path / "model"), "made up", "CC0-1.0")
-    place = types.SimpleNamespace(get_state=lambda: b"{}", set_state=lambda state: None)
-    state = dataclasses.replace(state, step=state.step + 7)
-    with checkpoints.Checkpoints(tmp_path / "checkpoints", 2) as saved:
-        saved.save(7, state, place, {"seconds": 1.0, "window": []})
-    average.main(str(tmp_path), str(tmp_path / "model"), "made up", "CC0-1.0")
-    assert "of step 7" in capsys.readouterr().out
-    model = weights.load(tmp_path / "model")
-    assert (model.config, model.origin, model.license) == (settings, "made up", "CC0-1.0")
-    jax.tree.map(
-        lambda found, wanted: np.testing.assert_allclose(found, wanted, rtol=1e-3), model.params, state.average
-    )

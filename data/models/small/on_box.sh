@@ -23,7 +23,7 @@ LEG=${LEG:-9.5} MINUTES=${MINUTES:-25} HOURS=${HOURS:-40} FIRST_HOURS=${FIRST_HO
 BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
 STINT=${STINT:-150} # seconds of training before it is begun again with the music made meanwhile
-ending=${ENDING:-30} # seconds to save a checkpoint, write the model and copy it
+ending=${ENDING:-30} # seconds to save a checkpoint, write the model (so far, where the run has not ended) and copy it
 
 [ $# -ge 1 ] || { sed -n '2,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1; shift
@@ -43,7 +43,6 @@ if [ ! -e "$BOX/unpacked" ]; then
     say "$(wc -l <<< "$missing") parts not here yet, or damaged:" $(head -n 5 <<< "$missing")
     exit 0
   fi
-  "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target "$BOX/site" ./*.whl
   for packed in ./*.tar.xz; do "$PYTHON" -m tarfile --filter data -e "$packed" "$BOX"; done
   for weights in "$BOX"/model/model.safetensors.00; do
     [ ! -e "$weights" ] || cat "${weights%.00}".[0-9][0-9] > "${weights%.00}"
@@ -87,7 +86,9 @@ while :; do
   [ "$left" -gt 0 ] || { echo "on_box.sh: no time is left of LEG=$LEG minutes" >&2; exit 1; }
   # While music is still being made, only for a while, and then again with what there is by then.
   flock --nonblock "$BOX/rendering" true || left=$((left < STINT ? left : STINT))
-  say "training for $left s on $(wc -l < "$BOX/train/heard.jsonl") pieces"
+  say "training for $left s on $(wc -l < "$BOX/train/heard.jsonl") pieces: MINUTES=$MINUTES SEED=$SEED ${start[*]} $*" \
+    | tee -a "$BOX/log"
+  rm -f "$BOX/run/train.json" # which would hold the run to the pieces it was begun with
   # --foreground: or the processes that make examples are ended, too, before the checkpoint is saved.
   timeout --foreground --preserve-status "$left" "$PYTHON" -m mt3lite train --data "$BOX/train/heard.jsonl" \
     --workdir "$BOX/run" --minutes "$MINUTES" --seed "$SEED" "${start[@]}" --origin "$origin" \
@@ -95,7 +96,7 @@ while :; do
   [ "$status" -eq 143 ] && [ $((end - SECONDS)) -gt 60 ] || break
 done
 [ "$status" -eq 0 ] || [ "$status" -eq 143 ] || { echo "on_box.sh: training failed" >&2; exit "$status"; }
-[ "$status" -eq 0 ] || JAX_PLATFORMS=cpu "$PYTHON" "$here/average.py" "$BOX/run" "$BOX/run/model" "$origin" "$license"
+[ -e "$BOX/run/model/config.json" ] || { echo "on_box.sh: nothing was learnt in this time" >&2; exit 1; }
 
 say "bringing home: $out"
 mkdir -p "$out/model"
@@ -106,7 +107,7 @@ if [ "$(stat -c %s "$BOX/run/model/model.safetensors")" -le 15000000 ]; then
 else
   split --bytes=15000000 --numeric-suffixes "$BOX/run/model/model.safetensors" "$out/model/model.safetensors."
 fi
-cp "$BOX/run/curve.csv" "$BOX/run/train.json" "$out/"
+cp "$BOX/run/curve.csv" "$out/"
 { tail -c 5000 "$BOX/rendering.log"; cat "$BOX/log"; } > "$out/log"
 gzip -c "$BOX/train/heard.jsonl" > "$out/heard.jsonl.gz"
 say "done"

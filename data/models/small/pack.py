@@ -3,7 +3,7 @@
 
     python3.12 data/models/small/pack.py KIT MIDI SOUNDFONT... [--model FOLDER] [--megabytes 44]
 
-KIT gets the folders 1, 2, ... with the wheels of what `mt3lite[train,synth]` needs and on_box.txt does not name, the
+KIT gets the folders 1, 2, ... with the packages that `mt3lite[train,synth]` needs and on_box.txt does not name, the
 FluidSynth of this machine with the libraries it needs, the MIDI files, the soundfonts, and the model to go on from.
 on_box.sh unpacks them there. To be run on x86-64 Linux, best with the Python of that machine: pip asks the Python that
 runs it which requirements hold.
@@ -51,8 +51,10 @@ def main() -> int:
     if arguments.kit.exists():
         sys.exit(f"pack.py: {arguments.kit}: is there already; remove it, or name another folder")
     with tempfile.TemporaryDirectory() as made:
-        parts = Path(made)
-        download_wheels(parts)
+        parts, site = Path(made) / "parts", Path(made) / "site"
+        parts.mkdir()
+        install(site)
+        pack_folder(site, "site", parts / "site.tar.xz")
         pack_fluidsynth(parts / "libraries.tar.xz")
         pack_folder(arguments.midi, "midi", parts / "midi.tar.xz")
         if arguments.model:
@@ -80,17 +82,19 @@ def lacking(report: dict, there: set[str]) -> list[str]:
     return sorted(f"{each['name']}=={each['version']}" for each in about if canonical(each["name"]) not in there)
 
 
-def download_wheels(folder: Path) -> None:
-    """Resolve what is needed there, with the versions that are there, and download what that machine lacks."""
-    pip = [sys.executable, "-m", "pip", "--quiet"]
+def install(site: Path) -> None:
+    """Resolve what is needed there, with the versions that are there, and install into a folder what is lacking.
+
+    Packed together, the packages take less room than their wheels, and that machine needs no pip.
+    """
+    pip = [sys.executable, "-m", "pip", "--quiet", "install", f"--target={site}", *FOR_THERE]
     print("== Asking pip what is needed")
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        options = ["--dry-run", "--ignore-installed", f"--report={report.name}", f"--target={folder}", *FOR_THERE]
-        wanted = f"{REPOSITORY}[train,synth]"
-        subprocess.run([*pip, "install", *options, f"--constraint={THERE}", wanted], check=True)
+        options = ["--dry-run", "--ignore-installed", f"--report={report.name}", f"--constraint={THERE}"]
+        subprocess.run([*pip, *options, f"{REPOSITORY}[train,synth]"], check=True)
         names = lacking(json.load(report), there())
-    print(f"== Downloading {len(names)} wheels")
-    subprocess.run([*pip, "download", "--no-deps", f"--dest={folder}", *FOR_THERE, *names], check=True)
+    print(f"== Packing {len(names)} packages")
+    subprocess.run([*pip, "--no-deps", "--no-compile", *names], check=True)
 
 
 def pack_fluidsynth(path: Path) -> None:
