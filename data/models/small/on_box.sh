@@ -6,7 +6,7 @@
 #   data/models/small/on_box.sh out kit/2 -- --dtype bfloat16 --batch-size 64
 #   data/models/small/on_box.sh out -- --dtype bfloat16 --batch-size 64
 #
-# Each call takes what FOLDERs hold; from the call on with which the kit is whole, it renders and trains for LEG minutes,
+# Each call takes what FOLDERs hold; from that on with which the kit is whole, it renders and trains for LEG minutes,
 # counted from the start of the call. A first share of the music is rendered before training begins, the rest beside it;
 # training takes up what there is every few minutes. The options, MINUTES, SEED and INIT must be the same in all calls.
 #
@@ -71,7 +71,7 @@ if [ ! -e "$BOX/rendered-$HOURS" ]; then # in a session of its own, that outlive
   sleep 1 # until it has its lock
 fi
 
-if [ -z "${WORKERS:-}" ]; then # one for each core but two, and for each 8 MB of the memory in which they hand things over
+if [ -z "${WORKERS:-}" ]; then # one for each core but two, and for each 8 MB of the memory that they share
   cores=$(($(nproc) - 2)) room=$(df -Pk /dev/shm | awk 'NR == 2 {print int($4 / 8192)}')
   WORKERS=$((cores < room ? cores : room))
 fi
