@@ -30,7 +30,7 @@ WEIGHT = 4.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
 # that is half believed in is seldom believed in a position earlier or later. These and the next seven were found on
 # held-out pieces with training's sounds.
-ONSET_FROM, DRUM_FROM, FRAME_FROM = -1.6, -1.8, -0.8
+ONSET_FROM, DRUM_FROM, FRAME_FROM = -1.6, -1.8, -0.4
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak, or of an onset that nothing sounds after
 _SURE = 3.0  # no logit of what sounds counts for more, or the last position of a note would be taken for its end
 _LISTENED = 6  # positions from an onset on by which its family is told
