@@ -32,9 +32,9 @@ def pairs(tmp_path_factory):
 
 
 def test_a_tiny_model_learns_two_bars_by_heart(pairs, tmp_path, monkeypatch):
-    """From a folder of recordings to exactly their notes; 240 updates of four examples."""
+    """From a folder of recordings to exactly their notes; 300 updates of four examples."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    recipe = ["--preset", "tiny", "--steps", "240", "--batch-size", "4", "--learning-rate", "5e-3"]
+    recipe = ["--preset", "tiny", "--steps", "300", "--batch-size", "4", "--learning-rate", "5e-3"]
     recipe += ["--warmup-steps", "10", "--listening", "0", "--reading", "0", "--no-augmentation"]
     assert cli.main(["train", "--data", str(pairs), "--workdir", str(tmp_path / "run"), *recipe]) == 0
     found = ["--model", str(tmp_path / "run" / "model"), "--output-dir", str(tmp_path / "found")]
