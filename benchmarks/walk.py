@@ -155,6 +155,7 @@ def tables(known: dict) -> str:
 
 
 def main() -> None:
+    """Walk as the arguments say, and write what came beside what is known of other presets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="small")
     parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")

@@ -5,9 +5,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-_THREAD = (
-    threading.local()
-)  # its attribute `stop`: the event that is set when this thread's work is not wanted any more
+# Its attribute `stop`: the event that is set when this thread's work is not wanted any more.
+_THREAD = threading.local()
 
 
 @contextlib.contextmanager

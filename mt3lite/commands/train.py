@@ -139,7 +139,7 @@ def _initial_params(model: weights.Model | None, settings: config.Config, argume
     try:
         return growing.grow(model.params, model.config, settings, arguments.seed or 0)
     except InputError as error:
-        told_by = ", ".join(arguments.gin_file) or f"preset {arguments.preset}"
+        told_by = ", ".join([*arguments.gin_file, *arguments.gin_binding]) or f"--preset {arguments.preset}"
         raise InputError(
             f"{told_by}: the model's settings are not those of {arguments.init_from}, nor of a larger one: {error}"
         ) from error
