@@ -3,11 +3,15 @@
 FluidSynth interpolates a soundfont's samples without a low-pass filter, so everything in them above half the output
 rate would fold back into the audible range. It therefore runs at twice the wanted rate, and the result is filtered
 and halved.
+
+A soundfont is an .sf2 or .sf3 file, or several in layers: their paths joined by `os.pathsep` (":", on Windows ";"), as
+in PATH. The first that has a program plays it.
 """
 
 import collections
 import ctypes
 import math
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +67,7 @@ def render(
 
     Args:
         notes: array of ``notes.NOTE_DTYPE``, in any order; onsets before 0 sound at 0.
-        soundfont: an .sf2 or .sf3 file with General MIDI programs.
+        soundfont: an .sf2 or .sf3 file with General MIDI programs, or several in layers.
         config: how to play it.
         volumes_db: loudness change by program, -1 for the drums; -40 to 6 dB, missing ones 0.
 
@@ -132,6 +136,17 @@ def check_soundfont(soundfont: str | Path, programs: Sequence[int]) -> None:
         raise InputError(f"{soundfont}: the soundfont lacks {' and '.join(what)}")
 
 
+def layers(soundfont: str | Path) -> list[str]:
+    """Return the files of a soundfont, the first to be asked first."""
+    name = str(soundfont)
+    return [name] if Path(name).is_file() else name.split(os.pathsep)
+
+
+def name(soundfont: str | Path) -> str:
+    """Return what to call a soundfont: its file's name, or those of its layers."""
+    return " over ".join(Path(path).name for path in layers(soundfont))
+
+
 def _resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> np.ndarray:
     """Stereo blocks, float32 [2, any length], to mono samples at another rate."""
     import soxr
@@ -190,19 +205,24 @@ class _Synth:
     def __init__(self, soundfont: str | Path, rate: int, gain: float):
         self._fluidsynth = _fluidsynth()
         self._path = str(soundfont)
-        if not Path(soundfont).is_file():
-            raise InputError(
-                f"{soundfont}: no such soundfont; give the path of an .sf2 or .sf3 file "
-                "(Debian: apt install fluid-soundfont-gm puts one at /usr/share/sounds/sf2/FluidR3_GM.sf2)"
-            )
+        paths = layers(soundfont)
+        for path in paths:
+            if not Path(path).is_file():
+                raise InputError(
+                    f"{path}: no such soundfont; give the path of an .sf2 or .sf3 file "
+                    "(Debian: apt install fluid-soundfont-gm puts one at /usr/share/sounds/sf2/FluidR3_GM.sf2)"
+                )
         self._silence_log()
         settings = {"synth.dynamic-sample-loading": 1, "synth.polyphony": 512, "synth.reverb.active": 1}
         self._synth = self._fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=_NUM_CHANNELS, **settings)
         self._rate = rate
-        self._soundfont_id = self._synth.sfload(self._path)
-        if self._soundfont_id < 0:
-            self.close()
-            raise InputError(f"{soundfont}: FluidSynth cannot read this soundfont; an .sf2 or .sf3 file is wanted")
+        self._layers: list[tuple[str, int]] = []  # path, FluidSynth's number of it
+        for path in paths:
+            number = self._synth.sfload(path)
+            if number < 0:
+                self.close()
+                raise InputError(f"{path}: FluidSynth cannot read this soundfont; an .sf2 or .sf3 file is wanted")
+            self._layers.append((path, number))
 
     def _silence_log(self) -> None:
         set_log = self._fluidsynth.cfunc(
@@ -219,7 +239,12 @@ class _Synth:
         self._synth.delete()
 
     def has_preset(self, bank: int, program: int) -> bool:
-        return self._synth.sfpreset_name(self._soundfont_id, bank, program) is not None
+        return self._layer(bank, program) is not None
+
+    def _layer(self, bank: int, program: int) -> tuple[str, int] | None:
+        """Return the first layer that has a preset."""
+        has = self._synth.sfpreset_name
+        return next((layer for layer in self._layers if has(layer[1], bank, program) is not None), None)
 
     def set_effects(self, config: RenderConfig) -> None:
         """Switch on the effects that the config wants; every channel sends all of its sound to them."""
@@ -231,18 +256,21 @@ class _Synth:
             self._synth.set_chorus(nr=3, level=2.0 * config.chorus, speed=0.3, depth=6.0, type=0)
 
     def choose_programs(self, notes: np.ndarray, drum_kit: int, volumes_db: Mapping[int, float]) -> None:
-        programs = np.unique(notes["program"][~notes["is_drum"]]).tolist()
-        presets = [(0, program) for program in programs] + [(_DRUM_BANK, drum_kit)] * bool(notes["is_drum"].any())
-        _keep_decoded(self._path, presets)
-        for program in programs:
-            if self._synth.program_select(program, self._soundfont_id, 0, program) != 0:
-                raise InputError(f"{self._path}: the soundfont has no General MIDI program {program}")
-            self._set_controllers(program, volumes_db.get(program, 0.0))
+        wanted = {}  # channel: (bank, program)
+        for program in np.unique(notes["program"][~notes["is_drum"]]).tolist():
+            wanted[program] = (0, program)
         if notes["is_drum"].any():
-            kits = (drum_kit, 0)
-            if all(self._synth.program_select(_DRUM_CHANNEL, self._soundfont_id, _DRUM_BANK, k) != 0 for k in kits):
-                raise InputError(f"{self._path}: the soundfont has no drum kit")
-            self._set_controllers(_DRUM_CHANNEL, volumes_db.get(-1, 0.0))
+            wanted[_DRUM_CHANNEL] = (_DRUM_BANK, drum_kit if self.has_preset(_DRUM_BANK, drum_kit) else 0)
+        chosen = {channel: self._layer(*preset) for channel, preset in wanted.items()}
+        for channel, layer in chosen.items():
+            if layer is None:
+                lacks = "drum kit" if channel == _DRUM_CHANNEL else f"General MIDI program {channel}"
+                raise InputError(f"{self._path}: the soundfont has no {lacks}")
+        for path, _ in self._layers:
+            _keep_decoded(path, [wanted[channel] for channel, layer in chosen.items() if layer[0] == path])
+        for channel, (_, number) in chosen.items():
+            self._synth.program_select(channel, number, *wanted[channel])
+            self._set_controllers(channel, volumes_db.get(-1 if channel == _DRUM_CHANNEL else channel, 0.0))
 
     def _set_controllers(self, channel: int, volume_db: float) -> None:
         # General MIDI level 2 (section 3.3.1): controller 7 changes the loudness by 40 log10(value / 127) dB.
@@ -296,14 +324,15 @@ class _Keeper(_Synth):
 
     def pin(self, presets: list[tuple[int, int]]) -> None:
         """Load presets, those that the soundfont has, and let go of the ones that were wanted longest ago."""
+        ((_, number),) = self._layers
         for preset in presets:
-            if preset not in self._pinned and self._pin(self._synth.synth, self._soundfont_id, *preset) == 0:
+            if preset not in self._pinned and self._pin(self._synth.synth, number, *preset) == 0:
                 self._pinned[preset] = None
             if preset in self._pinned:
                 self._pinned.move_to_end(preset)
         while len(self._pinned) > max(_KEPT_PRESETS, len(presets)):
             oldest, _ = self._pinned.popitem(last=False)
-            self._unpin(self._synth.synth, self._soundfont_id, *oldest)
+            self._unpin(self._synth.synth, number, *oldest)
 
     def _preset_function(self, name: str):
         pointer, integer = ctypes.c_void_p, ctypes.c_int

@@ -1,4 +1,5 @@
 import collections
+import os
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,16 @@ def test_file_that_is_no_soundfont(tmp_path):
     path.write_text("not a soundfont")
     with pytest.raises(InputError, match=r"text\.sf2: FluidSynth cannot read this soundfont"):
         render.render(notes.empty(), path)
+
+
+def test_layers_are_named_by_their_files():
+    assert render.name(SOUNDFONT) == "TimGM6mb.sf2"
+    assert render.name(os.pathsep.join(("there/a.sf2", "b.sf3"))) == "a.sf2 over b.sf3"
+
+
+def test_a_missing_layer_is_named_alone(tmp_path):
+    with pytest.raises(InputError, match=r"^\S*none\.sf2: no such soundfont"):
+        render.check_soundfont(f"{SOUNDFONT}{os.pathsep}{tmp_path / 'none.sf2'}", range(128))
 
 
 def test_missing_fluidsynth_names_the_cure(monkeypatch):

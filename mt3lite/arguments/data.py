@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 from pathlib import Path
 
 from mt3lite.arguments import types
@@ -122,7 +123,12 @@ def _add_synthesize(actions: argparse._SubParsersAction) -> None:
         help="of the MIDI files, for the manifest: once for all folders, or once for each --midi, in their order",
     )
     parser.add_argument(
-        "--soundfont", metavar="FILE", type=Path, action="append", required=True, help="each piece draws one"
+        "--soundfont",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        required=True,
+        help=f"each piece draws one; FILE{os.pathsep}FILE: the second plays what the first lacks",
     )
     parser.add_argument("--hours", metavar="H", type=types.hours, required=True, help="of music to make")
     parser.add_argument("--split", choices=SPLITS, default="train", help="(default: %(default)s)")

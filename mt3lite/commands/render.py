@@ -28,5 +28,5 @@ def run(arguments: argparse.Namespace) -> int:
     soundfont = arguments.soundfont or sonify.check_installed(None)
     samples = render.render(played, soundfont, render.RenderConfig(sample_rate=arguments.rate))
     audio.write_wav(arguments.wav, samples, arguments.rate)
-    print(f"{arguments.wav}: {len(samples) / arguments.rate:.1f} s, {len(played)} notes, {soundfont.name}")
+    print(f"{arguments.wav}: {len(samples) / arguments.rate:.1f} s, {len(played)} notes, {render.name(soundfont)}")
     return 0

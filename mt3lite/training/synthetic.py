@@ -32,7 +32,7 @@ class SynthesisConfig:
     """What to make."""
 
     sources: tuple[midi_sources.MidiSource, ...]
-    soundfonts: tuple[str, ...]  # paths; each piece draws one
+    soundfonts: tuple[str, ...]  # as `render` takes them; each piece draws one
     hours: dict[str, float]  # by split: train, validation, test
     seed: int = 0
     procedural_weight: float = 0.27  # share of invented pieces, relative to the sources' weights
@@ -225,7 +225,7 @@ def _make_piece(piece: _Piece, config: SynthesisConfig, out_folder: Path) -> tup
     audio.write_wav(audio_path, performed.sum(axis=0), config.sample_rate)
     notes.write_midi(notes.sort(played), midi_path)
     duration_seconds = round(performed.shape[1] / config.sample_rate, 4)
-    origin = f"{source}, {Path(soundfont).name}"
+    origin = f"{source}, {render.name(soundfont)}"
     track = datasets.Track(piece.id, piece.split, audio_path, midi_path, duration_seconds, license, origin, stems)
     return track, faults
 

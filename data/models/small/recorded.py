@@ -1,0 +1,229 @@
+"""Makes a soundfont of recorded notes: one WAV, FLAC or MP3 file a note, in a folder for each instrument.
+
+    data/models/small/recorded.py FOLDER OUT.sf2 [--displaced SEMITONES]
+
+FOLDER holds folders named as the instruments below, with a file for each note that was recorded, named after it
+(C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. A `drums` folder holds the strokes named below.
+The soundfont has the programs of those instruments alone: play it over one that has all, as
+`--soundfont OUT.sf2:FluidR3_GM.sf2`.
+
+`--displaced 3` plays each key with the note recorded three semitones above, so that body and room sound as of a smaller
+instrument; -3 as of a larger one.
+"""
+
+import argparse
+import functools
+import re
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+from mt3lite import files
+
+# What plays General MIDI programs: instruments and the lowest key of each, so that two may share a keyboard.
+_PIANO, _STRINGS = [("piano", 0)], [("contrabass", 0), ("cello", 40), ("violin", 60)]
+PROGRAMS = {
+    0: _PIANO, 1: _PIANO, 2: _PIANO, 13: [("xylophone", 0)], 19: [("organ", 0)], 20: [("harmonium", 0)],
+    24: [("guitar-nylon", 0)], 25: [("guitar-acoustic", 0)], 26: [("guitar-electric", 0)], 27: [("guitar-electric", 0)],
+    33: [("bass-electric", 0)], 34: [("bass-electric", 0)],
+    40: [("violin", 0)], 41: [("cello", 0), ("violin", 57)], 42: [("cello", 0)], 43: [("contrabass", 0)],
+    46: [("harp", 0)], 48: _STRINGS, 49: _STRINGS, 56: [("trumpet", 0)], 57: [("trombone", 0)], 58: [("tuba", 0)],
+    60: [("french-horn", 0)], 61: [("tuba", 0), ("trombone", 40), ("trumpet", 62)], 64: [("saxophone", 0)],
+    65: [("saxophone", 0)], 66: [("saxophone", 0)], 70: [("bassoon", 0)], 71: [("clarinet", 0)], 72: [("flute", 0)],
+    73: [("flute", 0)],
+}  # fmt: skip
+ENSEMBLES = {48: (-9, 0, 8), 49: (-14, 3, 13), 61: (-7, 0, 9)}  # players, by what they are out of tune, cents
+# Kits of bank 128: strokes by General MIDI key.
+_ACOUSTIC = {
+    35: "drum_bass_soft", 36: "drum_bass_hard", 38: "drum_snare_hard", 40: "drum_snare_soft", 41: "drum_tom_lo_soft",
+    42: "drum_cymbal_closed", 43: "drum_tom_lo_hard", 44: "drum_cymbal_pedal", 45: "drum_tom_mid_soft",
+    46: "drum_cymbal_open", 47: "drum_tom_mid_hard", 48: "drum_tom_hi_soft", 49: "drum_cymbal_hard",
+    50: "drum_tom_hi_hard", 51: "drum_cymbal_soft", 55: "drum_splash_hard", 56: "drum_cowbell", 57: "drum_cymbal_hard",
+    59: "drum_cymbal_soft",
+}  # fmt: skip
+KITS = {
+    0: _ACOUSTIC,
+    8: {**_ACOUSTIC, 35: "bd_boom", 36: "drum_heavy_kick", 38: "sn_generic", 40: "sn_dolf"},
+    24: {**_ACOUSTIC, 35: "bd_fat", 36: "bd_haus", 38: "elec_hi_snare", 40: "elec_snare"},
+    25: {**_ACOUSTIC, 35: "bd_808", 36: "bd_808", 38: "sn_zome", 40: "elec_lo_snare", 49: "elec_cymbal"},
+}
+_RELEASE_SECONDS = {"piano": 0.3, "harp": 1.5, "xylophone": 1.0, "organ": 0.4}
+_OTHER_RELEASE_SECONDS = 0.2
+_PLUCKED = ("piano", "harp", "xylophone", "guitar", "bass")
+_RATE = 32000  # Hz: of what is kept
+_LONGEST_SECONDS = 12.0
+_LOUD, _LOUD_PLUCKED = 0.2, 0.14  # root mean square of each note's loudest half second
+_DRUM_PEAKS = {"cymbal_closed": 0.25, "cymbal": 0.4, "splash": 0.4, "tom": 0.7, "cowbell": 0.4}  # others 0.95
+_FADE_SECONDS = 0.004
+_NAME = re.compile(r"([A-G])([s#b]?)(-?\d)")
+
+# Generators of the SoundFont Technical Specification 2.04, section 8.1.2.
+_PAN, _RELEASE, _INSTRUMENT, _KEYS, _FINE_TUNE, _SAMPLE, _ROOT, _SOFTER = 17, 38, 41, 43, 52, 53, 58, 48
+
+
+def main() -> None:
+    """Read the command line, write the soundfont."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--displaced", type=int, default=0, metavar="SEMITONES")
+    arguments = parser.parse_args()
+    bank = Bank()
+    for program, players in PROGRAMS.items():
+        if all((arguments.folder / name).is_dir() for name, _ in players):
+            zones = _pitched_zones(bank, arguments.folder, players, ENSEMBLES.get(program, (0,)), arguments.displaced)
+            bank.add_preset(f"{players[-1][0]} {program}", 0, program, zones)
+    for kit, strokes in KITS.items():
+        if (arguments.folder / "drums").is_dir():
+            bank.add_preset(f"kit {kit}", 128, kit, _drum_zones(bank, arguments.folder / "drums", strokes))
+    if not bank.presets:
+        sys.exit(f"{arguments.folder}: no folder named as an instrument: {', '.join(sorted(_instruments()))}")
+    data = bank.to_bytes()
+    with files.atomic_path(arguments.out) as temporary:
+        temporary.write_bytes(data)
+    print(f"{arguments.out}: {len(bank.presets)} presets, {len(bank.samples)} samples, {len(data) / 1e6:.0f} MB")
+
+
+def _instruments() -> set[str]:
+    return {name for players in PROGRAMS.values() for name, _ in players}
+
+
+def _pitched_zones(bank: "Bank", folder: Path, players: list, cents: tuple[int, ...], displaced: int) -> list[dict]:
+    """Return zones for all keys: each key plays the recorded note nearest to it, or to where it is displaced to."""
+    zones = []
+    for (name, low), (_, high) in zip(players, [*players[1:], ("", 128)], strict=True):
+        roots = {}  # MIDI pitch: file
+        for path in sorted(folder.joinpath(name).rglob("*.*")):
+            found = _NAME.match(path.name)
+            if found and path.suffix in (".mp3", ".wav", ".flac"):
+                letter, sign, octave = found.groups()
+                roots.setdefault(librosa.note_to_midi(letter + sign.replace("s", "#") + octave), path)
+        keys = np.arange(low, high)
+        pitches = np.array(sorted(roots))
+        nearest = pitches[np.abs(keys[:, None] + displaced - pitches).argmin(axis=1)]
+        release = _timecents(_RELEASE_SECONDS.get(name, _OTHER_RELEASE_SECONDS))
+        for root in np.unique(nearest).tolist():
+            own = keys[nearest == root]
+            sample = bank.sample(roots[root], functools.partial(_note, plucked=name.startswith(_PLUCKED)))
+            for index, out_of_tune in enumerate(cents):
+                pan = 0 if len(cents) == 1 else (-300, 0, 300)[index]
+                softer = 0 if len(cents) == 1 else 80
+                zones.append({
+                    _KEYS: own[0] | own[-1] << 8, _PAN: pan, _RELEASE: release, _SOFTER: softer,
+                    _FINE_TUNE: out_of_tune, _ROOT: root, _SAMPLE: sample,
+                })  # fmt: skip
+    return zones
+
+
+def _drum_zones(bank: "Bank", folder: Path, strokes: dict[int, str]) -> list[dict]:
+    zones = []
+    for key, name in strokes.items():
+        path = next(iter(sorted(folder.glob(f"{name}.*"))))
+        peak = next((peak for part, peak in _DRUM_PEAKS.items() if part in name), 0.95)
+        sample = bank.sample(path, functools.partial(_stroke, peak=peak))
+        zones.append({_KEYS: key | key << 8, _RELEASE: _timecents(0.5), _ROOT: key, _SAMPLE: sample})
+    return zones
+
+
+def _timecents(seconds: float) -> int:
+    return round(1200 * np.log2(seconds))
+
+
+def _stroke(path: Path, peak: float) -> np.ndarray:
+    """Read a recorded stroke: int16 at `_RATE`, from where it begins, as loud as its peak is to be."""
+    samples = _trimmed(path, 0.05)
+    return _to_int16(samples * (peak / np.abs(samples).max()))
+
+
+def _note(path: Path, plucked: bool) -> np.ndarray:
+    """Read a recorded note: int16 at `_RATE`, from where it begins, as loud as the others."""
+    # Where it is heard to begin: bows and reeds take their time to speak, hammers and picks do not.
+    samples = _trimmed(path, 0.05 if plucked else 0.15)
+    energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    energy = np.pad(energy, (0, _RATE // 2), mode="edge")
+    half_second = np.sqrt(np.max(energy[_RATE // 2 :] - energy[: -(_RATE // 2)]) / (_RATE // 2))
+    return _to_int16(samples * min((_LOUD_PLUCKED if plucked else _LOUD) / half_second, 0.95 / np.abs(samples).max()))
+
+
+def _trimmed(path: Path, share: float) -> np.ndarray:
+    """Read samples from just before they are a share as loud as at their loudest."""
+    samples, _ = librosa.load(path, sr=_RATE)
+    loudness = librosa.feature.rms(y=samples, frame_length=256, hop_length=64)[0]
+    begins = int(np.argmax(loudness > share * loudness.max())) * 64
+    fade = int(_FADE_SECONDS * _RATE)
+    samples = samples[max(0, begins - fade) :][: int(_LONGEST_SECONDS * _RATE)].copy()
+    samples[:fade] *= np.linspace(0, 1, fade)
+    samples[-fade:] *= np.linspace(1, 0, fade)
+    return samples
+
+
+def _to_int16(samples: np.ndarray) -> np.ndarray:
+    return np.round(samples * 32767).astype("<i2")
+
+
+class Bank:
+    """What a SoundFont 2 file holds; each preset has an instrument of its own."""
+
+    def __init__(self) -> None:
+        self.samples: dict[Path, np.ndarray] = {}
+        self.presets: list[tuple[str, int, int, list[dict]]] = []  # name, bank, program, zones
+
+    def sample(self, path: Path, read: Callable[[Path], np.ndarray]) -> int:
+        """Return the number of a sample, read when it is first asked for."""
+        if path not in self.samples:
+            self.samples[path] = read(path)
+        return list(self.samples).index(path)
+
+    def add_preset(self, name: str, bank: int, program: int, zones: list[dict]) -> None:
+        """Add what plays a program; a zone is generators and their amounts."""
+        self.presets.append((name, bank, program, zones))
+
+    def to_bytes(self) -> bytes:
+        """Return the file: SoundFont Technical Specification 2.04, sections 4 to 7."""
+        presets = sorted(self.presets, key=lambda preset: preset[1:3])
+        preset_headers, preset_zones, preset_generators = [], [], []
+        instruments, zones, generators = [], [], []
+        for number, (name, bank, program, own) in enumerate(presets):
+            preset_headers.append(struct.pack("<20sHHHIII", name.encode()[:19], program, bank, number, 0, 0, 0))
+            preset_zones.append(struct.pack("<HH", number, 0))
+            preset_generators.append(struct.pack("<Hh", _INSTRUMENT, number))
+            instruments.append(struct.pack("<20sH", name.encode()[:19], len(zones)))
+            for zone in own:
+                zones.append(struct.pack("<HH", len(generators), 0))
+                generators += [struct.pack("<Hh", kind, amount) for kind, amount in zone.items()]
+        preset_headers.append(struct.pack("<20sHHHIII", b"EOP", 0, 0, len(presets), 0, 0, 0))
+        preset_zones.append(struct.pack("<HH", len(presets), 0))
+        instruments.append(struct.pack("<20sH", b"EOI", len(zones)))
+        zones.append(struct.pack("<HH", len(generators), 0))
+        headers, sound, start = [], [], 0
+        for path, samples in self.samples.items():
+            end = start + len(samples)
+            fields = (path.stem.encode()[:19], start, end, start, end, _RATE, 60, 0, 0, 1)
+            headers.append(struct.pack("<20sIIIIIBbHH", *fields))
+            sound += [samples.tobytes(), bytes(2 * 46)]  # section 7.10: 46 zeros behind each
+            start = end + 46
+        headers.append(struct.pack("<20sIIIIIBbHH", b"EOS", *[0] * 9))
+        ended = [bytes(4)]
+        return _chunk(b"RIFF", b"sfbk" + _list(
+            b"INFO", ifil=struct.pack("<HH", 2, 4), isng=b"EMU8000\0", INAM=b"Recorded notes\0\0"
+        ) + _list(b"sdta", smpl=b"".join(sound)) + _list(
+            b"pdta", phdr=b"".join(preset_headers), pbag=b"".join(preset_zones), pmod=bytes(10),
+            pgen=b"".join(preset_generators + ended), inst=b"".join(instruments), ibag=b"".join(zones), imod=bytes(10),
+            igen=b"".join(generators + ended), shdr=b"".join(headers),
+        ))  # fmt: skip
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def _list(kind: bytes, **chunks: bytes) -> bytes:
+    return _chunk(b"LIST", kind + b"".join(_chunk(name.encode(), data) for name, data in chunks.items()))
+
+
+if __name__ == "__main__":
+    main()
