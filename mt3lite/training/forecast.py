@@ -86,8 +86,8 @@ def forecast(
 ) -> Forecast:
     """Compile the updates of each phase and make some with batches of the tracks; nothing is kept.
 
-    The batch that is timed has the longest targets of the first pool, so that time and memory are on the safe side;
-    tokens are counted in all of the pool, as most batches have fewer than that one.
+    Of the batches of the first pool, the one whose targets are of the middle length is timed; memory is that of the
+    longest. Tokens are counted in all of the pool.
     """
     mesh = sharding.make_mesh(train.model_devices)
     state = update.initial_state(config, train, mesh)
@@ -96,22 +96,24 @@ def forecast(
     phases, memory, flops = [], [], None
     with contextlib.closing(trainer.share_of_batches(tracks, config, train, augmentation)) as batches:
         pool, loader_seconds = _first_pools(batches)
-        longest = max(pool, key=lambda each: each.tokens.shape[1])
+        by_length = sorted(pool, key=lambda each: each.tokens.shape[1])
+        typical, longest = by_length[len(by_length) // 2], by_length[-1]
         for name, share in train.phases():
-            place = functools.partial(trainer.placed, longest, name, mesh, config.segments.max_tokens)
-            program = update.train_step.lower(
-                state, place(), jnp.float32(0.0), phase=name, config=config, train=train.for_update(), mesh=mesh
-            ).compile()
-            state, seconds = _time(program, state, place, batches)
+            place = functools.partial(trainer.placed, phase=name, mesh=mesh, max_tokens=config.segments.max_tokens)
+            lower = functools.partial(update.train_step.lower, phase=name, config=config, train=train.for_update())
+            program = largest = lower(state, place(typical), jnp.float32(0.0), mesh=mesh).compile()
+            if longest.tokens.shape != typical.tokens.shape and name != "encoder":
+                largest = lower(state, place(longest), jnp.float32(0.0), mesh=mesh).compile()
+            state, seconds = _time(program, state, functools.partial(place, typical), batches)
             phases.append(Phase(name, share, seconds))
             flops = (program.cost_analysis() or {}).get("flops")
-            memory.append(getattr(program.memory_analysis(), "temp_size_in_bytes", None))
+            memory.append(getattr(largest.memory_analysis(), "temp_size_in_bytes", None))
     return Forecast(
         train=train,
         num_devices=mesh.size,
         device_kind=jax.devices()[0].device_kind,
         num_parameters=parameters,
-        target_length=longest.tokens.shape[1],
+        target_length=typical.tokens.shape[1],
         flops=flops,
         state_bytes=state_bytes,
         temporary_bytes=None if None in memory else max(memory),
@@ -170,7 +172,7 @@ def table(found: Forecast) -> str:
         ("memory, state", f"{found.state_bytes / 2**20:.0f} MiB"),
         ("memory, update", known(found.temporary_bytes, 2**20, "MiB")),
         ("memory, process", known(found.process_bytes, 2**20, "MiB") + " of the machine's, all in all"),
-        ("targets", f"{found.tokens:.0f} tokens a batch; rows of up to {found.target_length} are timed"),
+        ("targets", f"{found.tokens:.0f} tokens a batch; rows of {found.target_length}, the middle length, are timed"),
         ("time a batch", f"{found.loader_seconds:.3f} s by the loader alone"),
     ]
     for each in found.phases:
