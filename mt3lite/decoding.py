@@ -73,6 +73,7 @@ class Grammar:
     segment_steps: int  # latest step of an event
     programs: frozenset[int] | None = None  # those that may be written, mapped to the model's granularity; None: all
     drums: bool = True  # whether drums may be written
+    complete: bool = False  # whether nothing else plays, see `hearing.only`
 
     def __post_init__(self):
         if self.programs is not None and not self.programs and not self.drums:
@@ -223,7 +224,8 @@ def encode(
     if grammar is None or memory.heard is None or (grammar.programs is None and grammar.drums):
         return memory
     families = grammar.programs and frozenset(program // hearing.PROGRAMS_PER_FAMILY for program in grammar.programs)
-    return memory._replace(heard=hearing.only(memory.heard, families, grammar.drums))
+    heard = hearing.only(memory.heard, families, grammar.drums, complete=grammar.complete)
+    return memory._replace(heard=heard)
 
 
 class _Loop(NamedTuple):

@@ -82,7 +82,7 @@ class Heard(NamedTuple):
     sounds: jax.Array  # float32 [B, P, 88]: logit that a note sounds
     silent_from: jax.Array  # int32 [B, P, 88]: the first position from this on at which no note sounds; P for none
     family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family of a note there, less that of the likeliest
-    wanted: jax.Array  # float32 [B, P, 88]: `family` of the likeliest that may be written, see `only`
+    wanted: jax.Array  # float32 [B, P, 88]: `family` of the likeliest that may be written; 0 where no others play
     velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
     drum_velocity: jax.Array  # float32 [B, P, 128]
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
@@ -115,17 +115,19 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     )
 
 
-def only(heard: Heard, families: frozenset[int] | None, drums: bool) -> Heard:
+def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:
     """Return what is heard of some families (None: of all), and of drums or not.
 
     Without this, notes that may not be written would keep the decoder where they are, and have others written there.
+    Where the families are `complete`, no others play: each note is then one of theirs, whatever it sounded like most.
     """
     chosen = jnp.array([families is None or family in families for family in range(NUM_FAMILIES)])
     of_chosen = jnp.where(chosen, heard.family, _LOWEST)
-    wanted = of_chosen.max(-1)
-    onset = _both(heard.onset, wanted)
+    likeliest = of_chosen.max(-1)
+    wanted = jnp.zeros_like(likeliest) if complete else likeliest
+    onset = heard.onset if complete else _both(heard.onset, wanted)
     drum = heard.drum if drums else jnp.full_like(heard.drum, _LOWEST)
-    family = of_chosen - wanted[..., None]
+    family = of_chosen - likeliest[..., None]
     return heard._replace(onset=onset, drum=drum, family=family, wanted=wanted, **_events(onset, drum))
 
 

@@ -110,6 +110,19 @@ class InstrumentSet:
 
     programs: frozenset[int]  # General MIDI programs, 0..127
     drums: bool  # whether drums are among them
+    complete: bool = False  # whether nobody else plays, so that every note is one of theirs
+
+    def name_programs(self, programs: np.ndarray) -> np.ndarray:
+        """Return programs, of which a family's first gives way to the one that was asked for, if it was one alone.
+
+        A model that tells families and not programs writes a cello as the first of the strings, a violin.
+        """
+        named = np.arange(NUM_PROGRAMS)
+        for first in range(0, NUM_PROGRAMS, PROGRAMS_PER_FAMILY):
+            of_family = [program for program in self.programs if first <= program < first + PROGRAMS_PER_FAMILY]
+            if len(of_family) == 1:
+                named[first] = of_family[0]
+        return named[programs].astype(programs.dtype)
 
 
 def map_program(program: int | np.ndarray, granularity: str) -> int | np.ndarray:
@@ -149,15 +162,15 @@ def drum_name(pitch: int) -> str:
     return DRUM_NAMES[index] if 0 <= index < len(DRUM_NAMES) else f"Drum {pitch}"
 
 
-def parse(text: str) -> InstrumentSet:
-    """Return the instruments listed in ``text``, separated by commas.
+def parse(text: str, *, complete: bool = False) -> InstrumentSet:
+    """Return the instruments listed in ``text``, separated by commas; ``complete`` as for `InstrumentSet`.
 
     Each may be a program number (0..127), a General MIDI program name or family name, a common word such as "strings",
     "sax" or "voice", or "drums"; case and punctuation do not matter, and neither does a plural s.
     Raises ``InputError``, listing the choices, for anything else and for an empty list.
 
     >>> parse("Drums, double bass, 0")
-    InstrumentSet(programs=frozenset({0, 43}), drums=True)
+    InstrumentSet(programs=frozenset({0, 43}), drums=True, complete=False)
     """
     programs: set[int] = set()
     drums = False
@@ -170,7 +183,7 @@ def parse(text: str) -> InstrumentSet:
             drums = True
         else:
             programs |= _programs(word, item)
-    return InstrumentSet(frozenset(programs), drums)
+    return InstrumentSet(frozenset(programs), drums, complete)
 
 
 def _programs(word: str, item: str) -> frozenset[int]:

@@ -114,7 +114,7 @@ class Transcriber:
         Args:
             recording: an audio file; or float32 [num_samples], mono, -1 to 1, at the sample rate of
                 `model.config.spectrogram`.
-            only: the instruments to look for, see `instruments.parse`; None for all.
+            only: the instruments to look for, or those that there are, see `instruments.parse`; None for all.
             batch_size: segments decoded together; None for what suits the device.
             progress: called as the work goes on with the seconds done and the seconds in all.
 
@@ -170,7 +170,7 @@ class Transcriber:
                 yielded_seconds += tasks[0].done_seconds
                 yield tasks.popleft().result(watch)
 
-        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, tasks), crew, watch):
+        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, only, tasks), crew, watch):
             task.tokens[segment] = tokens
             with watch.measure("assemble"):
                 task.assemble()
@@ -218,8 +218,8 @@ class Transcriber:
         config = self.model.config
         if only is None and config.codec.compatibility == "mt3":
             return None
-        programs, drums = (None, True) if only is None else (only.programs, only.drums)
-        return decoding.Grammar(self._vocabulary, config.codec, config.segment_steps, programs, drums)
+        chosen = (None, True) if only is None else (only.programs, only.drums, only.complete)
+        return decoding.Grammar(self._vocabulary, config.codec, config.segment_steps, *chosen)
 
     def _decode(
         self, segments_: Iterator[tuple[tuple, np.ndarray]], crew: crews.Crews, watch: stopwatch.Stopwatch
@@ -228,14 +228,18 @@ class Transcriber:
         return crew.decode(self._params, segments_, watch)
 
     def _segments(
-        self, recordings: Iterable[Recording], jobs: int, tasks: "collections.deque[_Task]"
+        self,
+        recordings: Iterable[Recording],
+        jobs: int,
+        only: instruments.InstrumentSet | None,
+        tasks: "collections.deque[_Task]",
     ) -> Iterator[tuple[tuple, np.ndarray]]:
         """Yield ((task, segment), frames) of all segments that are not silent, and put their tasks into `tasks`."""
         coming: collections.deque[_Task] = collections.deque()
         recordings = iter(recordings)
         while True:
             coming.extend(
-                _Task(self.model.config, self._vocabulary, recording)
+                _Task(self.model.config, self._vocabulary, recording, only)
                 for recording in itertools.islice(recordings, max(0, jobs - len(coming)))
             )
             if not coming:
@@ -252,11 +256,17 @@ class Transcriber:
 class _Task:
     """A recording on its way: read ahead in a thread, its segments' tokens gathered and turned into notes in order."""
 
-    def __init__(self, config: Config, words: vocabulary.Vocabulary, recording: Recording):
+    def __init__(
+        self,
+        config: Config,
+        words: vocabulary.Vocabulary,
+        recording: Recording,
+        only: instruments.InstrumentSet | None,
+    ):
         self.num_segments = self._silent_segments = 0
         self.tokens: dict[int, np.ndarray] = {}  # of segments decoded and not yet assembled
         self.done_seconds = 0.0
-        self._config, self._vocabulary = config, words
+        self._config, self._vocabulary, self._only = config, words, only
         self._decoder = codec.SegmentDecoder(words, config.codec)
         self._assembled = 0
         self._read_to_end = False
@@ -315,6 +325,9 @@ class _Task:
             return self._error
         with watch.measure("assemble"):
             transcribed = notes.sort(self._decoder.finish())
+            if self._only is not None:
+                pitched = ~transcribed["is_drum"]
+                transcribed["program"][pitched] = self._only.name_programs(transcribed["program"][pitched])
         self._watch.add(watch.take())
         return Transcription(
             notes=transcribed,

@@ -118,6 +118,13 @@ def test_only_some_instruments(run, tmp_path):
     assert len(found) and not found["is_drum"].any() and set((found["program"] // 8).tolist()) <= {4, 5, 6}
 
 
+def test_an_ensemble(run, tmp_path):
+    song = write_noise(tmp_path / "song.wav", 2.5)
+    assert run("transcribe", song, "--ensemble", "cello", "--batch-size", "2")[0] == 0
+    found = notes.read_midi(tmp_path / "song.mid")
+    assert len(found) and not found["is_drum"].any() and set(found["program"].tolist()) == {42}
+
+
 def test_a_picture(run, tmp_path):
     pytest.importorskip("matplotlib")
     song = write_noise(tmp_path / "song.wav", 2.5)
@@ -291,6 +298,8 @@ def test_training_without_its_libraries_names_the_cure(tmp_path):
         (["transcribe", "a.wav", "-o", "c.mid", "--format", "csv"], "-o c.mid: the name must end with .csv"),
         (["transcribe", "a.wav", "--format", "mid,xml"], "'xml' is not one of mid, json, csv"),
         (["transcribe", "a.wav", "--instruments", "kazoo"], "unknown instrument 'kazoo'; choose from: "),
+        (["transcribe", "a.wav", "--ensemble", "kazoo"], "unknown instrument 'kazoo'; choose from: "),
+        (["transcribe", "a.wav", "--ensemble", "cello", "--instruments", "cello"], "not allowed with argument"),
         (["transcribe", "a.wav", "--batch-size", "0"], "'0' is not a whole number of at least 1"),
         (["transcribe", "a.wav", "--soundfont", "x.sf2"], "--soundfont is for --sonify"),
         (["transcribe", "a.wav", "--quiet", "--verbose"], "not allowed with"),

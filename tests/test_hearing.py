@@ -182,6 +182,22 @@ def test_only_the_notes_of_chosen_families_are_waited_for():
     np.testing.assert_allclose(written([TIE], everything), written([TIE], heard), atol=1e-3)
 
 
+def test_where_nobody_else_plays_every_note_is_a_chosen_family_s():
+    """The piano's note comes first, and is written as a violin's; the drums are left out."""
+    heard = hearing.prepare(heads((60, 90, 64, PIANO), (120, 150, 67, VIOLIN)))
+    family = VIOLIN // 8
+    told = hearing.only(heard, frozenset({family}), drums=False, complete=True)
+    np.testing.assert_array_equal(told.onset, heard.onset)
+    assert np.all(told.family[..., family] == 0) and np.all(np.delete(told.family, family, -1) < 0)
+    assert np.all(told.drum < -1)
+    padded = jnp.array([[vocabulary.PAD, TIE]])
+    after_tie = np.asarray(hearing.hints(told, carrying.sequence(padded, NET), NET))[0, -1]
+    assert abs(best(after_tie, "shift") - 60) < NET.frames_per_position
+    padded = jnp.array([[vocabulary.PAD, TIE, token("shift", 60)]])
+    at_onset = np.asarray(hearing.hints(told, carrying.sequence(padded, NET), NET))[0, -1]
+    assert best(at_onset, "program") // 8 == family
+
+
 def test_hints_do_not_teach_the_ears():
     """The tokens' loss has no gradient in the heads."""
     from mt3lite import network

@@ -86,6 +86,15 @@ def test_parse(text, programs, drums):
     assert instruments.parse(text) == instruments.InstrumentSet(frozenset(programs), drums)
 
 
+def test_a_single_program_of_a_family_gives_its_notes_their_name():
+    chosen = instruments.parse("cello, guitar, 4", complete=True)
+    assert chosen.complete and not instruments.parse("cello").complete
+    programs = np.array([40, 24, 0, 56, 40], np.int32)  # as a model that tells families writes them
+    named = chosen.name_programs(programs)
+    np.testing.assert_array_equal(named, [42, 24, 4, 56, 42])  # of the guitars, none was told from the others
+    assert named.dtype == programs.dtype
+
+
 def test_parse_knows_all_names():
     for program, name in enumerate(instruments.PROGRAM_NAMES):
         assert program in instruments.parse(name).programs

@@ -161,6 +161,13 @@ def test_only_the_instruments_asked_for(tiny):
     assert not found["is_drum"].any()
 
 
+def test_every_note_is_one_of_a_complete_ensemble(tiny):
+    chosen = instruments.parse("cello, drums", complete=True)
+    found = tiny.transcribe(noise(3), only=chosen, batch_size=2).notes
+    assert set(found["program"][~found["is_drum"]].tolist()) == {42}
+    assert not found["program"][found["is_drum"]].any()
+
+
 def test_one_sample_is_a_recording(tiny):
     result = tiny.transcribe(noise(1 / SAMPLE_RATE), batch_size=2)
     assert (result.num_segments, result.duration_seconds) == (1, 1 / SAMPLE_RATE)

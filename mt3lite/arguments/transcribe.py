@@ -35,8 +35,19 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="bundled model or model folder (default: %(default)s)",
     )
     parser.add_argument("--format", metavar="mid,json,csv", type=_formats, help="what to write (default: mid)")
-    parser.add_argument(
-        "--instruments", metavar="piano,bass,drums", type=_instruments, help="transcribe these and no others"
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--instruments",
+        metavar="piano,bass,drums",
+        type=functools.partial(_instruments, complete=False),
+        help="transcribe these and leave out what others play",
+    )
+    which.add_argument(
+        "--ensemble",
+        metavar="violin,cello",
+        dest="instruments",
+        type=functools.partial(_instruments, complete=True),
+        help="nothing else plays: give every note to one of these",
     )
     parser.add_argument("--plot", action="store_true", help="draw a piano roll too: song.png")
     parser.add_argument(
@@ -84,11 +95,11 @@ def _formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def _instruments(text: str) -> "instruments.InstrumentSet":
-    """Read the value of ``--instruments``."""
+def _instruments(text: str, complete: bool) -> "instruments.InstrumentSet":
+    """Read the value of ``--instruments`` or ``--ensemble``."""
     from mt3lite import instruments
 
     try:
-        return instruments.parse(text)
+        return instruments.parse(text, complete=complete)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

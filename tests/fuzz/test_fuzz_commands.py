@@ -79,6 +79,7 @@ OF_COMMANDS = {
         "-o": OUTPUTS,
         "--format": WORDS,
         "--instruments": WORDS,
+        "--ensemble": WORDS,
         "--batch-size": st.sampled_from(["0", "2", "2", "-1", "9" * 30, "x"]),
         "--soundfont": PATHS,
     },
