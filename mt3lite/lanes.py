@@ -63,6 +63,9 @@ class Search:
     max_tokens: int
     in_single_beam: bool = False  # instead of greedily; without a grammar
     in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `network.params_for_steps`
+    precision: str = (
+        network.FLOAT32
+    )  # of decoding steps; "int8", see `rounding.py`, is for parameters of that precision
 
     def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
         """Return the shapes of `num_lanes` lanes with rings of that length, for what `encode` returns."""
@@ -85,7 +88,11 @@ class Search:
         return jax.eval_shape(build, memory)
 
     def laid_out(self, cache: network.Cache) -> network.Cache:
-        """Return caches as decoding steps want them."""
+        """Return caches of float32 as decoding steps want them."""
+        return self.arranged(network.rounded(cache) if self.precision == network.INT8 else cache)
+
+    def arranged(self, cache: network.Cache) -> network.Cache:
+        """Return caches of either precision in panels, where steps want those."""
         return network.in_panels(cache) if self.in_panels else cache
 
 
@@ -191,7 +198,7 @@ def resize(search: Search, slot: jax.Array, rings: network.Cache, length: int) -
         oldest_first = jax.lax.dynamic_slice_in_dim(jnp.concatenate([cache, cache], axis=2), slot, ring, axis=2)
         return jnp.pad(oldest_first[:, :, ring - kept :], ((0, 0), (0, 0), (0, length - kept), (0, 0)))
 
-    return jnp.int32(kept % length), search.laid_out(jax.tree.map(resized, network.out_of_panels(rings)))
+    return jnp.int32(kept % length), search.arranged(jax.tree.map(resized, network.out_of_panels(rings)))
 
 
 class Programs:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import panels
+from mt3lite import panels, rounding
 
 if TYPE_CHECKING:
     from mt3lite import network
@@ -30,11 +30,13 @@ class RMSNorm(nn.Module):
 
 
 class _Dense(nn.Dense):
-    """A product whose kernel may come in panels."""
+    """A product whose kernel may come in panels, of float32 or of int8."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] -> [..., N]."""
         kernel = self.get_variable("params", "kernel")
+        if kernel is not None and kernel.dtype == jnp.int8:
+            return rounding.product(x, kernel, self.get_variable("params", "scale")).astype(self.dtype)
         if kernel is not None and kernel.ndim == 3:
             return panels.product(x.astype(self.dtype), kernel)
         return super().__call__(x)
@@ -50,6 +52,13 @@ def _query_init(head_dim: int):
     """Return the initialiser that folds the usual 1/sqrt(head_dim) of the attention scores into the query kernel."""
     init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
     return lambda *args: init(*args) / np.sqrt(head_dim).astype(np.float32)
+
+
+def _scores(queries: jax.Array, keys: jax.Array | rounding.Rounded) -> jax.Array:
+    """Queries [B, H, T, K], keys as `Attention.attend` takes them -> [B, H, T, L]."""
+    if isinstance(keys, rounding.Rounded):
+        return rounding.scores(queries, keys)
+    return panels.scores(queries, keys) if keys.ndim == 5 else jnp.einsum("bhtk,bhlk->bhtl", queries, keys)
 
 
 class Attention(nn.Module):
@@ -81,17 +90,18 @@ class Attention(nn.Module):
     def attend(self, queries, keys, values, mask=None, bias=None, deterministic=True) -> jax.Array:
         """[B, H, T, K] and keys, values [B, H, L, K], mask and bias broadcastable to [B, H, T, L] -> [B, T, D].
 
-        The keys may be those of `panels.split_keys`; then T must be 1.
+        The keys may be those of `panels.split_keys`, and both may be `rounding.Rounded`; then T must be 1.
         """
-        in_panels = keys.ndim == 5
-        scores = panels.scores(queries, keys) if in_panels else jnp.einsum("bhtk,bhlk->bhtl", queries, keys)
-        scores = scores.astype(jnp.float32)
+        scores = _scores(queries, keys).astype(jnp.float32)
         if bias is not None:
             scores += bias
         if mask is not None:
             scores = jnp.where(mask, scores, -1e10)
         weights = self.dropout(jax.nn.softmax(scores).astype(queries.dtype), deterministic=deterministic)
-        mixed = panels.mix(weights, values) if in_panels else jnp.einsum("bhtl,bhlk->bhtk", weights, values)
+        if isinstance(values, rounding.Rounded):
+            mixed = rounding.mix(weights, values)
+        else:
+            mixed = panels.mix(weights, values) if keys.ndim == 5 else jnp.einsum("bhtl,bhlk->bhtk", weights, values)
         return self.out(mixed.swapaxes(1, 2).reshape(len(mixed), mixed.shape[2], -1))
 
     def __call__(self, x: jax.Array, memory: jax.Array, mask=None, bias=None, deterministic=True) -> jax.Array:

@@ -21,11 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, frontend, hearing, layers, panels
+from mt3lite import carrying, frontend, hearing, layers, panels, rounding
 from mt3lite.errors import InputError
 
-# Per decoder layer: keys and values, each [B, H, L, K]; keys may be in panels, see `panels.split_keys`.
-Cache = list[tuple[jax.Array, jax.Array]]
+# Per decoder layer: keys and values, each [B, H, L, K]; keys may be in panels, see `panels.split_keys`, and both may be
+# of int8.
+Cache = list[tuple[jax.Array, jax.Array] | tuple[rounding.Rounded, rounding.Rounded]]
+
+# Of decoding steps. int8 is for CPUs, see `rounding.py`.
+PRECISIONS = FLOAT32, INT8 = "float32", "int8"
 
 
 class Place(NamedTuple):
@@ -208,17 +212,26 @@ class DecoderLayer(nn.Module):
         """[B, 1, D] at `place`, caches of this layer ([B, H, L, K], [B, H, P, K] pairs) -> [B, 1, D], self cache."""
         y = self.pre_self_attention_layer_norm(x)
         new_key, new_value = self.self_attention.keys_values(y)
-        if self_cache[0].ndim == 5:
-            keys = panels.write_key(self_cache[0], new_key, place.slot)
-        else:
-            keys = jax.lax.dynamic_update_slice_in_dim(self_cache[0], new_key, place.slot, axis=2)
-        values = jax.lax.dynamic_update_slice_in_dim(self_cache[1], new_value, place.slot, axis=2)
+        keys, values = _write(self_cache, new_key, new_value, place.slot)
         filled = place.filled[:, None, None]
         x = x + self.self_attention.attend(self.self_attention.queries(y), keys, values, filled)
         y = self.encoder_decoder_attention.queries(self.pre_cross_attention_layer_norm(x))
         window = self._window(stand, cross_cache[1].shape[2])
         x = x + self.encoder_decoder_attention.attend(y, *cross_cache, bias=window)
         return x + self.mlp(self.pre_mlp_layer_norm(x)), (keys, values)
+
+
+def _write(cache: tuple, key: jax.Array, value: jax.Array, slot: jax.Array) -> tuple:
+    """Return keys and values of a layer with those of each row, [B, H, 1, K], at a slot."""
+
+    def write(whole: jax.Array, new: jax.Array) -> jax.Array:
+        if whole.ndim == 5:
+            return panels.write_key(whole, new, slot)
+        return jax.lax.dynamic_update_slice_in_dim(whole, new, slot, axis=2)
+
+    if isinstance(cache[0], rounding.Rounded):
+        key, value = rounding.to_int8(key), rounding.to_int8(value)
+    return jax.tree.map(write, tuple(cache), (key, value))
 
 
 def _shift_sinusoids(config: NetworkConfig) -> np.ndarray:
@@ -383,28 +396,49 @@ def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:
 
 def in_panels(cache: Cache) -> Cache:
     """Return caches with their keys in panels, as far as they make whole ones."""
-    return [(panels.split_keys(keys), values) for keys, values in cache]
+    return _with_keys(panels.split_keys, cache)
 
 
 def out_of_panels(cache: Cache) -> Cache:
     """Undo `in_panels`."""
-    return [(panels.join_keys(keys), values) for keys, values in cache]
+    return _with_keys(panels.join_keys, cache)
 
 
-def params_for_steps(params: dict) -> dict:
+def _with_keys(lay_out, cache: Cache) -> Cache:
+    def changed(keys):
+        return keys._replace(integers=lay_out(keys.integers)) if isinstance(keys, rounding.Rounded) else lay_out(keys)
+
+    return [(changed(keys), values) for keys, values in cache]
+
+
+def rounded(cache: Cache) -> Cache:
+    """Return caches of int8, of those of float32 that are not in panels."""
+    return [(rounding.to_int8(keys), rounding.to_int8(values)) for keys, values in cache]
+
+
+def params_for_steps(params: dict, precision: str = FLOAT32) -> dict:
     """Return parameters whose kernels that every decoding step reads are in panels; for `step` and what comes before.
 
-    Those which the encoded audio alone goes through stay: many rows at a time want them whole.
+    Those which the encoded audio alone goes through stay: many rows at a time want them whole. In int8 the
+    others are rounded, see `rounding.py`.
     """
 
     def lay_out(path: tuple[str, ...], node):
-        if isinstance(node, dict):
-            return {name: lay_out((*path, name), child) for name, child in node.items()}
-        once = path[-3:-1] in (("encoder_decoder_attention", "key"), ("encoder_decoder_attention", "value"))
-        stepped = path[0] == "decoder" and path[-1] == "kernel" and not once
-        return panels.split(node) if stepped and panels.fits(node.shape[1]) else node
+        if not isinstance(node, dict):
+            return node
+        once = path[-2:] in (("encoder_decoder_attention", "key"), ("encoder_decoder_attention", "value"))
+        if path[0] == "decoder" and "kernel" in node and not once:
+            return _for_steps(node["kernel"], precision)
+        return {name: lay_out((*path, name), child) for name, child in node.items()}
 
     return {name: lay_out((name,), node) for name, node in params.items()}
+
+
+def _for_steps(kernel: np.ndarray, precision: str) -> dict[str, jax.Array]:
+    """Return the parameters of a product without a bias, as decoding steps want them."""
+    if precision == INT8:
+        return rounding.prepare(kernel)
+    return {"kernel": panels.split(kernel) if panels.fits(kernel.shape[1]) else kernel}
 
 
 def parameter_shapes(config: NetworkConfig) -> dict:

@@ -77,14 +77,28 @@ class Transcriber:
 
     Attributes:
         model: the settings, weights, origin and licence.
+        precision: of decoding.
     """
 
-    def __init__(self, model: weights.Model, *, program_folder: Path | None = None):
-        """Take a model, and a folder in which compiled programs are kept for later runs; None: they are not kept."""
+    def __init__(self, model: weights.Model, *, program_folder: Path | None = None, precision: str = network.FLOAT32):
+        """Take a model and how to run it.
+
+        Args:
+            model: the settings and weights.
+            program_folder: in which compiled programs are kept for later runs; None: they are not kept.
+            precision: of decoding, one of `network.PRECISIONS`; "int8" is faster for large models on a CPU, and finds
+                slightly other notes.
+
+        Raises:
+            InputError: no such precision, or not on this device.
+        """
+        _check_precision(precision)
         self.model = model
+        self.precision = precision
         self._vocabulary = vocabulary.Vocabulary(model.config.vocabulary)
         self._in_panels = jax.default_backend() == "cpu"
-        self._params = jax.device_put(network.params_for_steps(model.params) if self._in_panels else model.params)
+        params = network.params_for_steps(model.params, precision) if self._in_panels else model.params
+        self._params = jax.device_put(params)
         self._program_folder = program_folder
         self._crews: dict[tuple, crews.Crews] = {}  # by lanes and choice of instruments
         # What a segment without notes is told as; the codec refuses to tell that to the ancestor.
@@ -93,7 +107,8 @@ class Transcriber:
 
     def with_params(self, params: dict) -> "Transcriber":
         """Return a transcriber for other weights of the same network, which uses the programs compiled for this one."""
-        other = Transcriber(dataclasses.replace(self.model, params=params), program_folder=self._program_folder)
+        model = dataclasses.replace(self.model, params=params)
+        other = Transcriber(model, program_folder=self._program_folder, precision=self.precision)
         other._crews = self._crews
         return other
 
@@ -194,11 +209,12 @@ class Transcriber:
                 config.segments.max_tokens,
                 in_single_beam=grammar is None,  # the ancestor's presets, as the ancestor decodes
                 in_panels=self._in_panels,
+                precision=self.precision,
             )
             kept = None
             if self._program_folder:
                 parameters = sorted((path, leaf.shape, str(leaf.dtype)) for path, leaf in _leaves(self.model.params))
-                made_from = [str(each) for each in (config, only, num_lanes, encode_batch, parameters)]
+                made_from = [str(each) for each in (config, only, num_lanes, encode_batch, parameters, self.precision)]
                 kept = kept_programs.Folder(self._program_folder, made_from)
                 if not kept.holds(lanes.FIRST_PROGRAM):
                     weights.check(self.model)  # programs are made for parameters that have been checked
@@ -347,15 +363,28 @@ def _leaves(tree: dict, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
         yield from _leaves(node, f"{path}{name}/") if isinstance(node, dict) else [(path + name, node)]
 
 
-def load(name_or_folder: str | os.PathLike = DEFAULT_MODEL, *, program_folder: Path | None = None) -> Transcriber:
-    """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load`.
+def _check_precision(precision: str) -> None:
+    if precision not in network.PRECISIONS:
+        raise InputError(f"precision {precision!r} is not one of {', '.join(network.PRECISIONS)}")
+    device = jax.default_backend()
+    if precision == network.INT8 and device != "cpu":
+        raise InputError(f"precision int8 is for CPUs, and this is a {device}; leave it out")
+
+
+def load(
+    name_or_folder: str | os.PathLike = DEFAULT_MODEL,
+    *,
+    program_folder: Path | None = None,
+    precision: str = network.FLOAT32,
+) -> Transcriber:
+    """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load` and `Transcriber`.
 
     With a `program_folder`, compiled programs are kept there for later runs; then weights that do not fit the model's
     settings are noticed by `Transcriber.prepare`, when its programs are not there yet.
     """
-    if program_folder is None:
-        return Transcriber(weights.load(name_or_folder))
-    return Transcriber(weights.read(name_or_folder), program_folder=program_folder)
+    _check_precision(precision)  # before the weights are read
+    model = weights.load(name_or_folder) if program_folder is None else weights.read(name_or_folder)
+    return Transcriber(model, program_folder=program_folder, precision=precision)
 
 
 def transcribe(

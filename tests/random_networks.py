@@ -39,7 +39,14 @@ def segments(seed: int, count: int) -> np.ndarray:
 
 
 def make(
-    net_name: str, with_grammar: bool, num_lanes: int, encode_batch: int, params: dict, kept=None, in_panels=False
+    net_name: str,
+    with_grammar: bool,
+    num_lanes: int,
+    encode_batch: int,
+    params: dict,
+    kept=None,
+    in_panels=False,
+    precision=network.FLOAT32,
 ):
     words = vocabulary.Vocabulary(OWN.vocabulary)
     grammar = (
@@ -47,7 +54,8 @@ def make(
         if with_grammar
         else None
     )
-    search = lanes.Search(network.Transformer(NETWORKS[net_name]), grammar, MAX_TOKENS, in_panels=in_panels)
+    transformer = network.Transformer(NETWORKS[net_name])
+    search = lanes.Search(transformer, grammar, MAX_TOKENS, in_panels=in_panels, precision=precision)
     shape = FRAMES, OWN.network.input_depth
     programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=encode_batch, kept=kept)
     return search, programs

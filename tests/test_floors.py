@@ -32,6 +32,7 @@ FLOORS = (
         "carrying",
         "hearing",
         "panels",
+        "rounding",
         "layers",
         "network",
         "decoding",

@@ -36,6 +36,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--model", metavar="NAME_OR_FOLDER", help=f"bundled model or model folder (default: {DEFAULT_MODEL})"
     )
     parser.add_argument(
+        "--precision",
+        choices=types.PRECISIONS,
+        help=f"of the numbers that the model decodes with (default: {types.PRECISIONS[0]})",
+    )
+    parser.add_argument(
         "--workdir",
         metavar="DIR",
         type=Path,
@@ -62,7 +67,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Exit for options that do not go together, and fill in what a dataset needs."""
-    of_datasets = ("split", "model", "workdir")
+    of_datasets = ("split", "model", "precision", "workdir")
     if arguments.estimate is not None:
         given = [f"--{name}" for name in of_datasets if getattr(arguments, name) is not None]
         if given:
@@ -72,3 +77,4 @@ def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> No
         parser.error("--jobs is for two folders; a model uses all cores anyway")
     arguments.split = arguments.split or DEFAULT_SPLIT
     arguments.model = arguments.model or DEFAULT_MODEL
+    arguments.precision = arguments.precision or types.PRECISIONS[0]

@@ -56,6 +56,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--soundfont", metavar="FILE", type=Path, help="what --sonify plays with (default: one it finds)"
     )
+    parser.add_argument(
+        "--precision",
+        choices=types.PRECISIONS,
+        default=types.PRECISIONS[0],
+        help="int8: large models decode faster on a CPU, and slightly other notes come (default: %(default)s)",
+    )
     parser.add_argument("--batch-size", metavar="N", type=types.processes, help="segments decoded together")
     parser.add_argument(
         "--jobs",

@@ -128,7 +128,7 @@ def _evaluate_model(arguments: argparse.Namespace, settings: scoring.Settings) -
     from mt3lite.training import datasets, evaluation
 
     tracks = datasets.of_split(datasets.read_manifest(arguments.reference), arguments.split)
-    model = transcriber.load(arguments.model, program_folder=compilation.folder())
+    model = transcriber.load(arguments.model, program_folder=compilation.folder(), precision=arguments.precision)
     screen = _Screen(len(tracks), quiet=False)
     pieces = screen.count(
         evaluation.evaluate(model, tracks, settings, workdir=_workdir(arguments), complain=screen.complain)
@@ -138,6 +138,7 @@ def _evaluate_model(arguments: argparse.Namespace, settings: scoring.Settings) -
         "model_key": evaluation.model_key(model.model),
         "dataset": str(arguments.reference),
         "split": arguments.split,
+        "decoding_precision": arguments.precision,
     }
     return pieces, about, screen
 

@@ -77,7 +77,7 @@ def _transcribe_all(
 ) -> None:
     """Load the model, transcribe each recording and write what comes of it; report those that are bad."""
     with watch.measure("load"):
-        loaded = transcriber.load(arguments.model, program_folder=compilation.folder())
+        loaded = transcriber.load(arguments.model, program_folder=compilation.folder(), precision=arguments.precision)
         loaded.prepare(only=arguments.instruments, batch_size=arguments.batch_size)
     if not screen.bar.disable:
         threading.Thread(target=_count_seconds, args=(planned, screen.bar), daemon=True).start()

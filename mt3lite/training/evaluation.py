@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import mt3lite
-from mt3lite import note_files, notes, outputs, reading, scoring, weights
+from mt3lite import network, note_files, notes, outputs, reading, scoring, weights
 from mt3lite.errors import InputError, reason
 from mt3lite.scoring import Scored
 from mt3lite.training import datasets
@@ -43,7 +43,7 @@ def evaluate(
         tracks: what to transcribe.
         settings: how to score.
         workdir: keeps the transcriptions; those that are there are taken from there, if they are of the same model,
-            version and recording. None: nothing is kept.
+            precision, version and recording. None: nothing is kept.
         complain: told of what is odd about a track, and of a track that cannot be read, which is then left out. Without
             it that is raised.
 
@@ -89,7 +89,8 @@ def _kept(transcriber: Transcriber, track: datasets.Track, workdir: Path) -> _He
 
     What is new is read back, too, so that a run that was interrupted scores the same numbers as one that was not.
     """
-    folder = workdir / model_key(transcriber.model)
+    other = "" if transcriber.precision == network.FLOAT32 else f"-{transcriber.precision}"
+    folder = workdir / f"{model_key(transcriber.model)}{other}"
     name = urllib.parse.quote(track.id, safe=" ", errors="backslashreplace")
     if len(name) > LONGEST_NAME:
         name = hashlib.sha256(name.encode()).hexdigest()
