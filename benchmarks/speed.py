@@ -159,12 +159,38 @@ def real_lengths(settings) -> tuple[int, ...]:
     return tuple(len(target) for target in targets)
 
 
+def decode_mt3(settings, params: dict, frames, lengths: tuple[int, ...], precision: str, turns: int) -> dict:
+    """Decode segments (frames [N, F, bins]) of forced lengths by 8 lanes; return the best and median seconds."""
+    import jax
+
+    from mt3lite import crews, lanes, network, stopwatch
+
+    in_panels = jax.default_backend() == "cpu"
+    params = jax.device_put(network.params_for_steps(params, precision) if in_panels else params)
+    num_crews, num_lanes = crews.share(8)
+    transformer = network.Transformer(settings.network)
+    search = lanes.Search(transformer, Forced(lengths), 1024, in_panels=in_panels, precision=precision)
+    programs = lanes.Programs(search, params, frames.shape[1:], num_lanes=num_lanes, encode_batch=2)
+    programs.prepare()
+    for ring, longer in zip(programs.rings, [*programs.rings[1:], None], strict=True):
+        programs("run", ring)
+        if longer:
+            programs("resize", ring, longer)
+    runs = []
+    for _ in range(turns):
+        watch, wall, cpu = stopwatch.Stopwatch(), time.perf_counter(), time.process_time()
+        tokens = dict(crews.Crews(programs, num_crews).decode(params, enumerate(frames), watch))
+        spent = time.perf_counter() - wall
+        runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
+    return middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
+
+
 def measure_mt3(arguments: argparse.Namespace) -> dict:
     """The ancestor's sizes with random weights: 8 segments of 1024 tokens; 60 s at the demo clip's token counts."""
     import jax
     import numpy as np
 
-    from mt3lite import config, crews, lanes, network, stopwatch
+    from mt3lite import config, network
 
     settings = config.preset("mt3")
     rng = np.random.default_rng(0)
@@ -172,32 +198,23 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
         lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
         network.parameter_shapes(settings.network),
     )
-    in_panels = jax.default_backend() == "cpu"
-    params = jax.device_put(network.params_for_steps(params) if in_panels else params)
-    num_crews, num_lanes = crews.share(8)
     shape = settings.segments.input_frames, settings.spectrogram.num_bins
     frames = rng.normal(-3, 2, (30, *shape)).astype(np.float32)  # 30 segments: 61 s
     real = real_lengths(settings)
     results = {"tokens_a_segment": statistics.mean(real)}
     forced = f"forced {arguments.tokens}"
-    chosen = (("60 s of music", real, 30), (forced, (arguments.tokens,), 8))
-    for name, lengths, count in chosen:
-        search = lanes.Search(network.Transformer(settings.network), Forced(lengths), 1024, in_panels=in_panels)
-        programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=2)
-        programs.prepare()
-        for ring, longer in zip(programs.rings, [*programs.rings[1:], None], strict=True):
-            programs("run", ring)
-            if longer:
-                programs("resize", ring, longer)
-        runs = []
-        for _ in range(arguments.turns):
-            watch, wall, cpu = stopwatch.Stopwatch(), time.perf_counter(), time.process_time()
-            tokens = dict(crews.Crews(programs, num_crews).decode(params, enumerate(frames[:count]), watch))
-            spent = time.perf_counter() - wall
-            runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
-        results[name] = middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
-        print(name, json.dumps(results[name]), flush=True)
-    results[forced]["steps_per_s"] = rate = arguments.tokens / results[forced]["wall_s"]["best"]
+    rows = {"60 s of music": (frames, real), forced: (frames[:8], (arguments.tokens,))}
+    precisions = {network.FLOAT32: ""}
+    if jax.default_backend() == "cpu":
+        precisions[network.INT8] = ", int8"
+    rates = {}
+    for name, (segments, lengths) in rows.items():
+        for precision, remark in precisions.items():
+            row = decode_mt3(settings, params, segments, lengths, precision, arguments.turns)
+            if name == forced:
+                row["steps_per_s"] = rates[precision] = arguments.tokens / row["wall_s"]["best"]
+            results[name + remark] = row
+            print(name + remark, json.dumps(row), flush=True)
     if arguments.ancestor_python:
         runner = Path(__file__).parent / "runners" / "run_ancestor.py"
         command = [arguments.ancestor_python, str(runner), arguments.ancestor_source, "8", str(arguments.tokens)]
@@ -206,7 +223,8 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
         theirs = json.loads(done.stdout.splitlines()[-1])
         theirs["steps_per_s"] = theirs["tokens"] / min(theirs["seconds"])
         results["ancestor"] = theirs
-        theirs["ours_over_theirs"] = rate / theirs["steps_per_s"]
+        for precision, rate in rates.items():
+            theirs[f"ours_over_theirs{precisions[precision].replace(', ', '_')}"] = rate / theirs["steps_per_s"]
     return results
 
 

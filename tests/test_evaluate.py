@@ -243,7 +243,9 @@ def test_granularity_of_the_tables(run, tmp_path):
     assert "Pitched" in out
 
 
-@pytest.mark.parametrize("option", [("--model", "small"), ("--split", "test"), ("--workdir", "x")])
+@pytest.mark.parametrize(
+    "option", [("--model", "small"), ("--split", "test"), ("--workdir", "x"), ("--precision", "int8")]
+)
 def test_options_of_datasets_are_refused_for_files(run, tmp_path, option):
     code, _, err = run("a.mid", "b.mid", *option)
     assert code == 2 and f"{option[0]}: for scoring a model on a dataset" in err
@@ -325,6 +327,9 @@ def test_another_model_is_not_mistaken_for_the_first(
         assert run(dataset, "--model", folder, "--workdir", tmp_path / "kept")[0] == 0
     assert transcribed == ["a", "b-1", "c"] * 2
     assert len(list((tmp_path / "kept").iterdir())) == 2
+    # Nor is the first one in int8.
+    assert run(dataset, "--model", tiny_folder, "--precision", "int8", "--workdir", tmp_path / "kept")[0] == 0
+    assert transcribed == ["a", "b-1", "c"] * 3
 
 
 def test_a_damaged_kept_transcription_is_told(run, dataset, tiny_folder, compilation_cache, tmp_path):
