@@ -434,7 +434,7 @@ def params_for_steps(params: dict, precision: str = FLOAT32) -> dict:
     return {name: lay_out((name,), node) for name, node in params.items()}
 
 
-def _for_steps(kernel: np.ndarray, precision: str) -> dict[str, jax.Array]:
+def _for_steps(kernel: np.ndarray, precision: str) -> dict[str, np.ndarray]:
     """Return the parameters of a product without a bias, as decoding steps want them."""
     if precision == INT8:
         return rounding.prepare(kernel)

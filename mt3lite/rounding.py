@@ -32,19 +32,22 @@ class Rounded(NamedTuple):
         return self.integers.shape
 
 
-def to_int8(x: jax.Array, axis: int = -1) -> Rounded:
+def to_int8(x: jax.Array, axis: int = -1, library=jnp) -> Rounded:
     """Return x [..., D] as integers and scales of size 1 along the axis; the largest magnitude becomes 127."""
-    x = x.astype(jnp.float32)
-    scale = jnp.abs(x).max(axis=axis, keepdims=True) / LARGEST
-    scale = jnp.where(scale > 0, scale, 1)
-    return Rounded(jnp.round(x / scale).astype(jnp.int8), scale)
+    x = x.astype(np.float32)
+    scale = abs(x).max(axis=axis, keepdims=True) / np.float32(LARGEST)
+    scale = library.where(scale > 0, scale, np.float32(1))
+    return Rounded(library.round(x / scale).astype(np.int8), scale)
 
 
-def prepare(kernel: np.ndarray) -> dict[str, jax.Array]:
-    """[D, N] -> kernel int8 [N/W, D, W] and scale float32 [N]; one panel where N does not make whole ones."""
+def prepare(kernel: np.ndarray) -> dict[str, np.ndarray]:
+    """[D, N] -> kernel int8 [N/W, D, W] and scale float32 [N]; one panel where N does not make whole ones.
+
+    In NumPy, for JAX would compile each small operation at every start of a program.
+    """
     columns = kernel.shape[1]
     width = next((width for width in WIDTHS if columns % width == 0), columns)
-    integers, scale = to_int8(jnp.asarray(kernel), axis=0)
+    integers, scale = to_int8(np.asarray(kernel), axis=0, library=np)
     return {"kernel": panels.split(integers, width), "scale": scale[0]}
 
 
