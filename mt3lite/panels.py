@@ -20,9 +20,9 @@ def fits(columns: int) -> bool:
     return columns % WIDTH == 0
 
 
-def split(kernel: jax.Array, width: int = WIDTH) -> jax.Array:
-    """[D, N] -> [N/W, D, W]."""
-    return kernel.reshape(len(kernel), -1, width).transpose(1, 0, 2)
+def split(kernel: jax.Array, width: int | None = None) -> jax.Array:
+    """[D, N] -> [N/W, D, W], or panels of another width."""
+    return kernel.reshape(len(kernel), -1, width or WIDTH).transpose(1, 0, 2)
 
 
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
