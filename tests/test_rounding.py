@@ -22,6 +22,7 @@ from mt3lite import (
     transcriber,
     vocabulary,
 )
+from mt3lite.arguments import types
 from mt3lite.errors import InputError
 
 CLIP = Path(__file__).parent.parent / "data" / "demo" / "clip.flac"
@@ -161,10 +162,10 @@ def test_programs_of_another_precision_are_not_taken(tiny_folder, tmp_path):
     assert counts[1] == 2 * counts[0]
     again = transcriber.load(tiny_folder, program_folder=tmp_path, precision="int8").transcribe(samples).notes
     np.testing.assert_array_equal(again, found["int8"])
-    np.testing.assert_array_equal(transcriber.load(tiny_folder).transcribe(samples).notes, found["float32"])
 
 
 def test_from_the_command_line(tmp_path, compilation_cache, capsys):
+    assert types.PRECISIONS == network.PRECISIONS
     target = tmp_path / "clip.mid"
     assert cli.main(["transcribe", str(CLIP), "-o", str(target), "--precision", "int8"]) == 0
     assert len(note_files.read(target)) > 100
