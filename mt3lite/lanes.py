@@ -63,9 +63,7 @@ class Search:
     max_tokens: int
     in_single_beam: bool = False  # instead of greedily; without a grammar
     in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `network.params_for_steps`
-    precision: str = (
-        network.FLOAT32
-    )  # of decoding steps; "int8", see `rounding.py`, is for parameters of that precision
+    precision: str = network.FLOAT32  # of decoding steps; for parameters of that precision, see `rounding.py`
 
     def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
         """Return the shapes of `num_lanes` lanes with rings of that length, for what `encode` returns."""
