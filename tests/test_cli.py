@@ -361,14 +361,14 @@ def test_an_interrupt_leaves_nothing_half_written(tiny_folder, compilation_cache
 
 
 def test_a_reader_who_goes_away_ends_a_folder(tiny_folder, compilation_cache, tmp_path):
-    for number in range(40):
-        write_noise(tmp_path / f"{number:02}.wav", 2.0)
+    for number in range(300):  # so many that it cannot be done with all before the pipe is closed
+        write_noise(tmp_path / f"{number:03}.wav", 1.0)
     process = start_transcribing(tmp_path, "--model", tiny_folder)
-    assert process.stdout.readline().startswith(str(tmp_path / "00.wav"))
+    assert process.stdout.readline().startswith(str(tmp_path / "000.wav"))
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=120) == cli.BROKEN_PIPE
-    assert "39.mid" not in names(tmp_path)
+    assert "299.mid" not in names(tmp_path)
     assert [name for name in names(tmp_path) if name.startswith(".")] == []
 
 
