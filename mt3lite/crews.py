@@ -16,6 +16,7 @@ from mt3lite import lanes, stopwatch
 
 CPU_CREWS = 2  # where there are so many cores; on accelerators one loop does everything
 _END = object()
+_PATIENCE_SECONDS = 5.0  # with a crew whose work is not wanted any more
 
 
 def share(num_lanes: int) -> tuple[int, int]:
@@ -44,10 +45,13 @@ class Crews:
             yield from lanes.Pool(self.programs, params, watch).decode(segments)
             return
         waiting, done, stopped = queue.SimpleQueue(), queue.SimpleQueue(), threading.Event()
-        for _ in range(self.num_crews):
-            # Daemons, so that Ctrl-C does not wait for the loop on the device to come back.
-            work = threading.Thread(target=_work, args=(self.programs, params, waiting, done, stopped), daemon=True)
-            work.start()
+        workers = [
+            # Daemons, so that Ctrl-C waits for the loop on the device to come back, but not for ever.
+            threading.Thread(target=_work, args=(self.programs, params, waiting, done, stopped), daemon=True)
+            for _ in range(self.num_crews)
+        ]
+        for worker in workers:
+            worker.start()
         try:
             for key, tokens, seconds in self._hand_out(iter(segments), waiting, done):
                 watch.add({name: spent / self.num_crews for name, spent in seconds.items()})
@@ -55,6 +59,9 @@ class Crews:
         finally:
             stopped.set()
             self._end(waiting)
+            # A thread that comes back from XLA while Python is being shut down would abort the process.
+            for worker in workers:
+                worker.join(_PATIENCE_SECONDS)
 
     def _hand_out(self, segments: Iterator, waiting: queue.SimpleQueue, done: queue.SimpleQueue) -> Iterator[tuple]:
         """Put segments where the crews take them from; yield what comes back."""

@@ -5,6 +5,7 @@ all that ends, it is told in the order of the recordings.
 """
 
 import argparse
+import contextlib
 import sys
 import threading
 import time
@@ -103,8 +104,9 @@ def _transcribe_all(
             jobs=arguments.jobs,
             progress=progress,
         )
-        for job, result in zip(planned, results, strict=True):
-            writing.put(_finish, result, job, loaded, soundfont)
+        with contextlib.closing(results):
+            for job, result in zip(planned, results, strict=True):
+                writing.put(_finish, result, job, loaded, soundfont)
 
 
 def _count_seconds(planned: list[jobs.Job], bar: tqdm.tqdm) -> None:
