@@ -85,8 +85,16 @@ def test_a_program_is_played_by_the_first_layer_that_has_it(folder):
         np.testing.assert_array_equal(render.render(played, layered), render.render(played, soundfont))
 
 
+def test_what_is_missing_is_left_out(folder):
+    (folder / "in" / "cello").mkdir()  # without a note
+    (folder / "in" / "drums" / "drum_cowbell.flac").unlink()
+    done = run(folder / "in", folder / "out.sf2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 presets" in done.stdout
+
+
 def test_a_folder_without_instruments_is_refused_and_nothing_is_written(tmp_path):
     done = run(tmp_path, tmp_path / "out.sf2")
     assert done.returncode == 1
-    assert "no folder named as an instrument: bass-electric, bassoon" in done.stderr
+    assert "no notes in folders named as instruments: bass-electric, bassoon" in done.stderr
     assert not list(tmp_path.iterdir())

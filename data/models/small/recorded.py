@@ -73,35 +73,42 @@ def main() -> None:
     parser.add_argument("--displaced", type=int, default=0, metavar="SEMITONES")
     arguments = parser.parse_args()
     bank = Bank()
+    names = sorted({name for players in PROGRAMS.values() for name, _ in players})
+    recorded = {name: _recorded(arguments.folder / name) for name in names}
     for program, players in PROGRAMS.items():
-        if all((arguments.folder / name).is_dir() for name, _ in players):
-            zones = _pitched_zones(bank, arguments.folder, players, ENSEMBLES.get(program, (0,)), arguments.displaced)
+        if all(recorded[name] for name, _ in players):
+            zones = _pitched_zones(bank, recorded, players, ENSEMBLES.get(program, (0,)), arguments.displaced)
             bank.add_preset(f"{players[-1][0]} {program}", 0, program, zones)
     for kit, strokes in KITS.items():
-        if (arguments.folder / "drums").is_dir():
-            bank.add_preset(f"kit {kit}", 128, kit, _drum_zones(bank, arguments.folder / "drums", strokes))
+        zones = _drum_zones(bank, arguments.folder / "drums", strokes)
+        if zones:
+            bank.add_preset(f"kit {kit}", 128, kit, zones)
     if not bank.presets:
-        sys.exit(f"{arguments.folder}: no folder named as an instrument: {', '.join(sorted(_instruments()))}")
+        sys.exit(f"{arguments.folder}: no notes in folders named as instruments: {', '.join(names)}")
     data = bank.to_bytes()
     with files.atomic_path(arguments.out) as temporary:
         temporary.write_bytes(data)
     print(f"{arguments.out}: {len(bank.presets)} presets, {len(bank.samples)} samples, {len(data) / 1e6:.0f} MB")
 
 
-def _instruments() -> set[str]:
-    return {name for players in PROGRAMS.values() for name, _ in players}
+def _recorded(folder: Path) -> dict[int, Path]:
+    """Return the files of an instrument by their MIDI pitches; none where there is no such folder."""
+    roots: dict[int, Path] = {}
+    for path in sorted(folder.rglob("*.*")):
+        found = _NAME.match(path.name)
+        if found and path.suffix in (".mp3", ".wav", ".flac"):
+            letter, sign, octave = found.groups()
+            roots.setdefault(librosa.note_to_midi(letter + sign.replace("s", "#") + octave), path)
+    return roots
 
 
-def _pitched_zones(bank: "Bank", folder: Path, players: list, cents: tuple[int, ...], displaced: int) -> list[dict]:
+def _pitched_zones(
+    bank: "Bank", recorded: dict[str, dict[int, Path]], players: list, cents: tuple[int, ...], displaced: int
+) -> list[dict]:
     """Return zones for all keys: each key plays the recorded note nearest to it, or to where it is displaced to."""
     zones = []
     for (name, low), (_, high) in zip(players, [*players[1:], ("", 128)], strict=True):
-        roots = {}  # MIDI pitch: file
-        for path in sorted(folder.joinpath(name).rglob("*.*")):
-            found = _NAME.match(path.name)
-            if found and path.suffix in (".mp3", ".wav", ".flac"):
-                letter, sign, octave = found.groups()
-                roots.setdefault(librosa.note_to_midi(letter + sign.replace("s", "#") + octave), path)
+        roots = recorded[name]
         keys = np.arange(low, high)
         pitches = np.array(sorted(roots))
         nearest = pitches[np.abs(keys[:, None] + displaced - pitches).argmin(axis=1)]
@@ -122,7 +129,9 @@ def _pitched_zones(bank: "Bank", folder: Path, players: list, cents: tuple[int, 
 def _drum_zones(bank: "Bank", folder: Path, strokes: dict[int, str]) -> list[dict]:
     zones = []
     for key, name in strokes.items():
-        path = next(iter(sorted(folder.glob(f"{name}.*"))))
+        path = next(folder.glob(f"{name}.*"), None)
+        if path is None:
+            continue
         peak = next((peak for part, peak in _DRUM_PEAKS.items() if part in name), 0.95)
         sample = bank.sample(path, functools.partial(_stroke, peak=peak))
         zones.append({_KEYS: key | key << 8, _RELEASE: _timecents(0.5), _ROOT: key, _SAMPLE: sample})
