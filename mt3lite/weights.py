@@ -11,8 +11,10 @@ Bundled models are the folders in ``mt3lite/assets``. Reading a model folder run
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -122,11 +124,9 @@ def read(name_or_folder: str | os.PathLike) -> Model:
             f"{path}: checksum {came[:12]}..., but {CONFIG_FILE} says {reason(wanted[:12])}...: damaged or replaced?"
         )
     tensors = _parse(stored, str(path))
+    _check_groups(tensors, str(path))
     params = {name: tensor.astype(np.float32, copy=False) for name, tensor in tensors.items()}
-    try:
-        tree = traverse_util.unflatten_dict(params, sep="/")
-    except (TypeError, LookupError) as error:
-        raise InputError(f"{path}: a tensor has the name of a group of tensors: {reason(error)}") from error
+    tree = traverse_util.unflatten_dict(params, sep="/")
     return Model(header.config, tree, header.origin, header.license, folder)
 
 
@@ -182,6 +182,14 @@ def _parse(stored: bytes, source: str) -> dict[str, np.ndarray]:
             )
         tensors[name] = np.frombuffer(entry["data"], STORED_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return tensors
+
+
+def _check_groups(names: Iterable[str], source: str) -> None:
+    """Raise InputError if a name is also the beginning of another's path; a tree would keep only one of the two."""
+    paths = sorted(name.split("/") for name in names)  # what begins with a path comes right after it
+    for path, following in itertools.pairwise(paths):
+        if following[: len(path)] == path:
+            raise InputError(f"{source}: a tensor has the name of a group of tensors: {reason('/'.join(path))}")
 
 
 def _check_tensors(tensors: dict[str, np.ndarray], config: Config, source: str) -> None:
