@@ -10,16 +10,17 @@ in PATH. The first that has a program plays it.
 
 import collections
 import ctypes
+import itertools
 import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mt3lite import processes
+from mt3lite import processes, timbre
 from mt3lite.errors import InputError
 
 _DRUM_CHANNEL = 128  # channels 0 to 127 carry the program of the same number
@@ -30,6 +31,8 @@ _OVERSAMPLING = 2
 _BLOCK_SAMPLES = 1 << 18  # rendered at a time: a long piece takes little more memory than its result
 _LOWEST_RATE, _HIGHEST_RATE = 8000, 96000  # what FluidSynth takes for synth.sample-rate, in Hz
 _CC_VOLUME, _CC_REVERB, _CC_CHORUS = 7, 91, 93
+_POLYPHONY = 512  # voices at a time; a note has several
+_POINTER, _INTEGER, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _BASE_VOLUME = 90  # controller 7 at 0 dB; leaves 6 dB up to 127
 
 
@@ -62,6 +65,7 @@ def render(
     config: RenderConfig = RenderConfig(),  # noqa: B008  frozen
     *,
     volumes_db: Mapping[int, float] | None = None,
+    timbres: Mapping[int, timbre.Timbre] | None = None,
 ) -> np.ndarray:
     """Play notes with a soundfont.
 
@@ -70,6 +74,8 @@ def render(
         soundfont: an .sf2 or .sf3 file with General MIDI programs, or several in layers.
         config: how to play it.
         volumes_db: loudness change by program, -1 for the drums; -40 to 6 dB, missing ones 0.
+        timbres: what is changed of the sound, by program as the loudness; one whose displaced keys would leave 0 to 127
+            is displaced by less.
 
     Returns:
         float32 [num_samples], mono, -1 to 1, at ``config.sample_rate``; it lasts to the end of the last note plus
@@ -78,7 +84,7 @@ def render(
     Raises:
         InputError: FluidSynth is not installed; the soundfont is missing, unreadable or lacks a wanted program.
     """
-    return render_parts([notes], soundfont, config, volumes_db=volumes_db)[0]
+    return render_parts([notes], soundfont, config, volumes_db=volumes_db, timbres=timbres)[0]
 
 
 def render_parts(
@@ -87,6 +93,7 @@ def render_parts(
     config: RenderConfig = RenderConfig(),  # noqa: B008  frozen
     *,
     volumes_db: Mapping[int, float] | None = None,
+    timbres: Mapping[int, timbre.Timbre] | None = None,
 ) -> np.ndarray:
     """Play parts of one piece, each alone: their sum is the piece.
 
@@ -95,6 +102,7 @@ def render_parts(
         soundfont: as for `render`, as all that follows.
         config: how to play it.
         volumes_db: loudness changes.
+        timbres: changes of sound.
 
     Returns:
         float32 [part, num_samples], as long as the longest; all are turned down alike where one of them, or their sum,
@@ -111,7 +119,9 @@ def render_parts(
         try:
             synth.set_effects(config)
             synth.choose_programs(part, config.drum_kit, volumes_db or {})
-            played.append(_resampled(synth.play(_events(part), num_samples), rate, config.sample_rate))
+            by_channel = _by_channel(part, timbres or {})
+            synth.set_timbres(by_channel)
+            played.append(_resampled(synth.play(_events(part, by_channel), num_samples), rate, config.sample_rate))
         finally:
             synth.close()
     samples = np.stack(played)
@@ -161,9 +171,29 @@ def _num_samples(notes: np.ndarray, rate: int, tail_seconds: float) -> int:
     return math.ceil((last_seconds + tail_seconds) * rate)
 
 
-def _events(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
-    """Notes as (seconds, velocity, channel, pitch) in order of time; velocity 0 ends a note and sorts first."""
-    channels = np.where(notes["is_drum"], _DRUM_CHANNEL, notes["program"])
+def _channels(notes: np.ndarray) -> np.ndarray:
+    return np.where(notes["is_drum"], _DRUM_CHANNEL, notes["program"])
+
+
+def _by_channel(notes: np.ndarray, timbres: Mapping[int, timbre.Timbre]) -> dict[int, timbre.Timbre]:
+    """The timbres of the channels that play notes; their displaced keys are keys."""
+    channels, found = _channels(notes), {}
+    for channel in np.unique(channels).tolist():
+        if channel == _DRUM_CHANNEL and -1 in timbres:
+            found[channel] = timbres[-1]
+        elif channel != _DRUM_CHANNEL and channel in timbres:
+            pitches = notes["pitch"][channels == channel]
+            displaced = max(-int(pitches.min()), min(127 - int(pitches.max()), timbres[channel].displaced))
+            found[channel] = replace(timbres[channel], displaced=displaced)
+    return found
+
+
+def _events(notes: np.ndarray, timbres: Mapping[int, timbre.Timbre]) -> list[tuple[float, int, int, int]]:
+    """Notes as (seconds, velocity, channel, key) in order of time; velocity 0 ends a note and sorts first.
+
+    The keys are the pitches, displaced as the channels' timbres say, but for the drums'.
+    """
+    channels, pitched = _channels(notes), timbres.keys() - {_DRUM_CHANNEL}
     ends = np.where(notes["is_drum"], notes["onset"] + _DRUM_HOLD_SECONDS, notes["offset"])
     events = []
     for channel in np.unique(channels):
@@ -172,9 +202,10 @@ def _events(notes: np.ndarray) -> list[tuple[float, int, int, int]]:
             key = key[np.argsort(notes["onset"][key], kind="stable")]
             # A key struck again ends its former note there: its own end must not cut the new note short.
             struck_again = np.append(notes["onset"][key][1:], np.inf)
+            moved = int(pitch) + (timbres[channel].displaced if channel in pitched else 0)
             for index, end in zip(key, np.minimum(ends[key], struck_again), strict=True):
-                events.append((float(notes["onset"][index]), int(notes["velocity"][index]), int(channel), int(pitch)))
-                events.append((float(end), 0, int(channel), int(pitch)))
+                events.append((float(notes["onset"][index]), int(notes["velocity"][index]), int(channel), moved))
+                events.append((float(end), 0, int(channel), moved))
     return sorted(events)
 
 
@@ -213,9 +244,10 @@ class _Synth:
                     "(Debian: apt install fluid-soundfont-gm puts one at /usr/share/sounds/sf2/FluidR3_GM.sf2)"
                 )
         self._silence_log()
-        settings = {"synth.dynamic-sample-loading": 1, "synth.polyphony": 512, "synth.reverb.active": 1}
+        settings = {"synth.dynamic-sample-loading": 1, "synth.polyphony": _POLYPHONY, "synth.reverb.active": 1}
         self._synth = self._fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=_NUM_CHANNELS, **settings)
         self._rate = rate
+        self._shaping: dict[int, timbre.Timbre] = {}  # by channel: those that change voices
         self._layers: list[tuple[str, int]] = []  # path, FluidSynth's number of it
         for path in paths:
             number = self._synth.sfload(path)
@@ -225,13 +257,7 @@ class _Synth:
             self._layers.append((path, number))
 
     def _silence_log(self) -> None:
-        set_log = self._fluidsynth.cfunc(
-            "fluid_set_log_function",
-            ctypes.c_void_p,
-            ("level", ctypes.c_int, 1),
-            ("function", ctypes.c_void_p, 1),
-            ("data", ctypes.c_void_p, 1),
-        )
+        set_log = self._function("fluid_set_log_function", _POINTER, _INTEGER, _POINTER, _POINTER)
         for level in range(5):
             set_log(level, None, None)
 
@@ -279,9 +305,25 @@ class _Synth:
         self._synth.cc(channel, _CC_REVERB, 80)
         self._synth.cc(channel, _CC_CHORUS, 60)
 
+    def set_timbres(self, by_channel: Mapping[int, timbre.Timbre]) -> None:
+        set_generator = self._function("fluid_synth_set_gen", _INTEGER, _POINTER, _INTEGER, _INTEGER, _FLOAT)
+        for channel, changes in by_channel.items():
+            for generator, offset in changes.generators(is_drum=channel == _DRUM_CHANNEL).items():
+                set_generator(self._synth.synth, channel, generator, offset)
+        self._shaping = {channel: changes for channel, changes in by_channel.items() if changes.shapes_voices}
+        self._list_voices = self._function(
+            "fluid_synth_get_voicelist", None, _POINTER, ctypes.POINTER(_POINTER), _INTEGER, _INTEGER
+        )
+        self._note_of_voice = self._function("fluid_voice_get_id", ctypes.c_uint, _POINTER)
+        self._generator_of_voice = self._function("fluid_voice_gen_get", _FLOAT, _POINTER, _INTEGER)
+        self._set_generator_of_voice = self._function("fluid_voice_gen_set", None, _POINTER, _INTEGER, _FLOAT)
+        self._update_voice = self._function("fluid_voice_update_param", None, _POINTER, _INTEGER)
+
     def play(self, events: list[tuple[float, int, int, int]], num_samples: int) -> Iterator[np.ndarray]:
         """Events in order of time to `num_samples` of sound: blocks of float32 [2, any length], beyond -1 to 1, too."""
-        write_float = self._write_float()
+        write_float = self._function(
+            "fluid_synth_write_float", _INTEGER, _POINTER, _INTEGER, *(_POINTER, _INTEGER, _INTEGER) * 2
+        )
         upcoming, start = iter([*events, (math.inf, 0, 0, 0)]), 0
         event = next(upcoming)
         while start < num_samples:
@@ -300,18 +342,29 @@ class _Synth:
             start += end
             yield block
 
-    def _send(self, velocity: int, channel: int, pitch: int) -> None:
-        if velocity > 0:
-            self._synth.noteon(channel, pitch, velocity)
-        else:
-            self._synth.noteoff(channel, pitch)
+    def _send(self, velocity: int, channel: int, key: int) -> None:
+        if velocity == 0:
+            self._synth.noteoff(channel, key)
+        elif self._synth.noteon(channel, key, velocity) == 0 and channel in self._shaping:
+            self._shape_last_note(channel, key)
 
-    def _write_float(self):
-        pointer, integer = ctypes.c_void_p, ctypes.c_int
-        names = ("synth", "num_samples", "left", "left_start", "left_step", "right", "right_start", "right_step")
-        types = (pointer, integer, pointer, integer, integer, pointer, integer, integer)
-        arguments = [(name, kind, 1) for name, kind in zip(names, types, strict=True)]
-        return self._fluidsynth.cfunc("fluid_synth_write_float", integer, *arguments)
+    def _shape_last_note(self, channel: int, key: int) -> None:
+        """Change the voices of the note that was begun last."""
+        voices = (_POINTER * _POLYPHONY)()
+        self._list_voices(self._synth.synth, voices, _POLYPHONY, -1)
+        numbered = [(self._note_of_voice(voice), voice) for voice in itertools.takewhile(bool, voices)]
+        last = max((number for number, _ in numbered), default=0)
+        generators = (timbre.ATTACK, timbre.CUTOFF)
+        for voice in (voice for number, voice in numbered if number == last):
+            own = [self._generator_of_voice(voice, generator) for generator in generators]
+            for generator, cents in zip(generators, self._shaping[channel].of_voice(key, *own), strict=True):
+                self._set_generator_of_voice(voice, generator, cents)
+                self._update_voice(voice, generator)
+        self._synth.get_cc(channel, _CC_VOLUME)  # changes of voices wait for the next call to the synthesizer
+
+    def _function(self, name: str, result: type | None, *kinds: type):
+        """Return a function of FluidSynth's that pyfluidsynth does not have."""
+        return self._fluidsynth.cfunc(name, result, *((f"argument_{i}", kind, 1) for i, kind in enumerate(kinds)))
 
 
 class _Keeper(_Synth):
@@ -335,6 +388,4 @@ class _Keeper(_Synth):
             self._unpin(self._synth.synth, number, *oldest)
 
     def _preset_function(self, name: str):
-        pointer, integer = ctypes.c_void_p, ctypes.c_int
-        arguments = [("synth", pointer, 1), *((key, integer, 1) for key in ("soundfont", "bank", "program"))]
-        return self._fluidsynth.cfunc(name, integer, *arguments)
+        return self._function(name, _INTEGER, _POINTER, _INTEGER, _INTEGER, _INTEGER)

@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         procedural_weight=arguments.invented,
         stems=arguments.stems,
+        timbre_chance=arguments.timbres,
     )
     number = synthetic.synthesize(arguments.out, config, jobs=arguments.jobs, progress=True)
     print(f"{arguments.out}: {number} pieces")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, files, notes, processes, reading, render
+from mt3lite import audio, files, notes, processes, reading, render, timbre
 from mt3lite.errors import InputError
-from mt3lite.training import arranging, datasets, midi_sources, procedural
+from mt3lite.training import arranging, datasets, midi_sources, procedural, voicing
 
 _SETTINGS_NAME = "synthesis.json"
 SKIPPED_NAME = "skipped.txt"
@@ -42,6 +42,7 @@ class SynthesisConfig:
     most_sounding: int = 32  # notes at a time
     sample_rate: int = 16000
     stems: bool = False  # keep each instrument alone, too; the mix is then their sum
+    timbre_chance: float = 0.0  # of each instrument of a piece to sound unlike the soundfont's, see `voicing`
 
     def __post_init__(self):
         if not self.soundfonts:
@@ -57,6 +58,8 @@ class SynthesisConfig:
                 f"lengths of {self.shortest_seconds} to {self.longest_seconds} seconds: the first must be above 0 and "
                 "not above the second"
             )
+        if not 0 <= self.timbre_chance <= 1:
+            raise InputError(f"timbre_chance must be 0 to 1, not {self.timbre_chance}")
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ def _make_piece(piece: _Piece, config: SynthesisConfig, out_folder: Path) -> tup
     played, source, license, faults = _draw_notes(piece, config, rng)
     soundfont = config.soundfonts[int(rng.integers(len(config.soundfonts)))]
     parts = _parts(played) if config.stems else {"": played}
-    performed = _perform(list(parts.values()), soundfont, config.sample_rate, rng)
+    performed = _perform(list(parts.values()), soundfont, config.sample_rate, rng, _timbres(piece, played, config))
     stem = out_folder / piece.split / f"{piece.number:05d}"
     audio_path, midi_path = stem.with_suffix(".wav"), stem.with_suffix(".mid")
     stems = _write_stems(stem, parts, performed, config.sample_rate) if config.stems else ()
@@ -228,6 +231,14 @@ def _make_piece(piece: _Piece, config: SynthesisConfig, out_folder: Path) -> tup
     origin = f"{source}, {render.name(soundfont)}"
     track = datasets.Track(piece.id, piece.split, audio_path, midi_path, duration_seconds, license, origin, stems)
     return track, faults
+
+
+def _timbres(piece: _Piece, played: np.ndarray, config: SynthesisConfig) -> dict[int, timbre.Timbre]:
+    """Timbres by program; their generator is another, so that all else of a piece is the same without them."""
+    if config.timbre_chance == 0:
+        return {}
+    rng = np.random.default_rng([config.seed, datasets.SPLITS.index(piece.split), piece.number, 2])
+    return voicing.draw(played, config.timbre_chance, rng)
 
 
 def _parts(played: np.ndarray) -> dict[str, np.ndarray]:
@@ -312,7 +323,13 @@ def arranged_notes(
     return arranging.playable(parts, most_sounding) if parts else notes.empty()
 
 
-def _perform(parts: list[np.ndarray], soundfont: str, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _perform(
+    parts: list[np.ndarray],
+    soundfont: str,
+    sample_rate: int,
+    rng: np.random.Generator,
+    timbres: dict[int, timbre.Timbre] | None = None,
+) -> np.ndarray:
     """Play parts with a random balance, room and level: float32 [part, sample], the peak of their sum 0.2 to 0.97."""
     played = np.concatenate(parts)
     programs = [-1, *np.unique(played["program"][~played["is_drum"]]).tolist()]
@@ -323,7 +340,7 @@ def _perform(parts: list[np.ndarray], soundfont: str, sample_rate: int, rng: np.
         chorus=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.25 else 0.0,
         drum_kit=int(rng.choice(_DRUM_KITS)),
     )
-    performed = render.render_parts(parts, soundfont, render_config, volumes_db=volumes_db)
+    performed = render.render_parts(parts, soundfont, render_config, volumes_db=volumes_db, timbres=timbres)
     wanted_peak = 10 ** (rng.uniform(-14.0, -0.3) / 20)
     # A part alone may be louder than all together, and none shall be clipped.
     peak = max(float(np.abs(performed).max()), float(np.abs(performed.sum(axis=0)).max()), 1e-4)

@@ -7,12 +7,13 @@
 # MIDI       folder with the folders pop-piano, piano-performances, game-band, lieder, string-quartets and orchestra, see
 #            README.md here for where they are from; those that are not there are left out, with a line
 # SOUNDFONT  each piece draws one of these
+# TIMBRES    chance of each instrument of a piece to sound unlike the soundfont's, 0 to 1
 # JOBS (processes that render), PYTHON: as their names say.
 set -euo pipefail
 
-JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
+JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 
-[ $# -ge 6 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 6 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 dataset=$1 split=$2 hours=$3 seed=$4 midi=$5; shift 5
 soundfonts=()
 for soundfont; do soundfonts+=(--soundfont "$soundfont"); done
@@ -36,4 +37,4 @@ SOURCES
 
 echo "== Rendering $hours hours of music: $dataset"
 "$PYTHON" -m mt3lite data synthesize "$dataset" --split "$split" --hours "$hours" --seed "$seed" --jobs "$JOBS" \
-  --invented 0.27 ${sources[@]+"${sources[@]}"} "${soundfonts[@]}"
+  --invented 0.27 --timbres "$TIMBRES" ${sources[@]+"${sources[@]}"} "${soundfonts[@]}"
