@@ -10,6 +10,7 @@ in PATH. The first that has a program plays it.
 
 import collections
 import ctypes
+import functools
 import itertools
 import math
 import os
@@ -59,6 +60,11 @@ def _fluidsynth():
     return fluidsynth
 
 
+def _function(name: str, result: type | None, *kinds: type):
+    """Return a C function of FluidSynth that pyfluidsynth does not have."""
+    return _fluidsynth().cfunc(name, result, *((f"argument_{i}", kind, 1) for i, kind in enumerate(kinds)))
+
+
 def render(
     notes: np.ndarray,
     soundfont: str | Path,
@@ -75,7 +81,7 @@ def render(
         config: how to play it.
         volumes_db: loudness change by program, -1 for the drums; -40 to 6 dB, missing ones 0.
         timbres: what is changed of the sound, by program as the loudness; one whose displaced keys would leave 0 to 127
-            is displaced by less.
+            is displaced by less. Soundfonts may lack keys beyond an instrument's range, which are silent then.
 
     Returns:
         float32 [num_samples], mono, -1 to 1, at ``config.sample_rate``; it lasts to the end of the last note plus
@@ -234,7 +240,7 @@ class _Synth:
     """One FluidSynth synthesizer with one soundfont; channel p plays program p, channel 128 the drums."""
 
     def __init__(self, soundfont: str | Path, rate: int, gain: float):
-        self._fluidsynth = _fluidsynth()
+        fluidsynth = _fluidsynth()
         self._path = str(soundfont)
         paths = layers(soundfont)
         for path in paths:
@@ -245,9 +251,10 @@ class _Synth:
                 )
         self._silence_log()
         settings = {"synth.dynamic-sample-loading": 1, "synth.polyphony": _POLYPHONY, "synth.reverb.active": 1}
-        self._synth = self._fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=_NUM_CHANNELS, **settings)
+        self._synth = fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=_NUM_CHANNELS, **settings)
         self._rate = rate
-        self._shaping: dict[int, timbre.Timbre] = {}  # by channel: those that change voices
+        self._voices = _Voices(self._synth.synth)
+        self._shaping: dict[int, timbre.Timbre] = {}  # by channel: what changes the voices of each note
         self._layers: list[tuple[str, int]] = []  # path, FluidSynth's number of it
         for path in paths:
             number = self._synth.sfload(path)
@@ -257,7 +264,7 @@ class _Synth:
             self._layers.append((path, number))
 
     def _silence_log(self) -> None:
-        set_log = self._function("fluid_set_log_function", _POINTER, _INTEGER, _POINTER, _POINTER)
+        set_log = _function("fluid_set_log_function", _POINTER, _INTEGER, _POINTER, _POINTER)
         for level in range(5):
             set_log(level, None, None)
 
@@ -306,22 +313,15 @@ class _Synth:
         self._synth.cc(channel, _CC_CHORUS, 60)
 
     def set_timbres(self, by_channel: Mapping[int, timbre.Timbre]) -> None:
-        set_generator = self._function("fluid_synth_set_gen", _INTEGER, _POINTER, _INTEGER, _INTEGER, _FLOAT)
+        set_generator = _function("fluid_synth_set_gen", _INTEGER, _POINTER, _INTEGER, _INTEGER, _FLOAT)
         for channel, changes in by_channel.items():
             for generator, offset in changes.generators(is_drum=channel == _DRUM_CHANNEL).items():
                 set_generator(self._synth.synth, channel, generator, offset)
         self._shaping = {channel: changes for channel, changes in by_channel.items() if changes.shapes_voices}
-        self._list_voices = self._function(
-            "fluid_synth_get_voicelist", None, _POINTER, ctypes.POINTER(_POINTER), _INTEGER, _INTEGER
-        )
-        self._note_of_voice = self._function("fluid_voice_get_id", ctypes.c_uint, _POINTER)
-        self._generator_of_voice = self._function("fluid_voice_gen_get", _FLOAT, _POINTER, _INTEGER)
-        self._set_generator_of_voice = self._function("fluid_voice_gen_set", None, _POINTER, _INTEGER, _FLOAT)
-        self._update_voice = self._function("fluid_voice_update_param", None, _POINTER, _INTEGER)
 
     def play(self, events: list[tuple[float, int, int, int]], num_samples: int) -> Iterator[np.ndarray]:
         """Events in order of time to `num_samples` of sound: blocks of float32 [2, any length], beyond -1 to 1, too."""
-        write_float = self._function(
+        write_float = _function(
             "fluid_synth_write_float", _INTEGER, _POINTER, _INTEGER, *(_POINTER, _INTEGER, _INTEGER) * 2
         )
         upcoming, start = iter([*events, (math.inf, 0, 0, 0)]), 0
@@ -346,25 +346,37 @@ class _Synth:
         if velocity == 0:
             self._synth.noteoff(channel, key)
         elif self._synth.noteon(channel, key, velocity) == 0 and channel in self._shaping:
-            self._shape_last_note(channel, key)
+            for voice in self._voices.of_last_note():
+                self._voices.change(voice, self._shaping[channel], key)
+            self._synth.get_cc(channel, _CC_VOLUME)  # the call that voices wait for
 
-    def _shape_last_note(self, channel: int, key: int) -> None:
-        """Change the voices of the note that was begun last."""
+
+class _Voices:
+    """The voices of a synthesizer; a note is played by one or several."""
+
+    def __init__(self, synth: int):
+        self._synth = synth
+        array = ctypes.POINTER(_POINTER)
+        self._list = _function("fluid_synth_get_voicelist", None, _POINTER, array, _INTEGER, _INTEGER)
+        self._note = _function("fluid_voice_get_id", ctypes.c_uint, _POINTER)
+        self._generator = _function("fluid_voice_gen_get", _FLOAT, _POINTER, _INTEGER)
+        self._set_generator = _function("fluid_voice_gen_set", None, _POINTER, _INTEGER, _FLOAT)
+        self._update = _function("fluid_voice_update_param", None, _POINTER, _INTEGER)
+
+    def of_last_note(self) -> list[int]:
+        """Return those of the note that was begun last."""
         voices = (_POINTER * _POLYPHONY)()
-        self._list_voices(self._synth.synth, voices, _POLYPHONY, -1)
-        numbered = [(self._note_of_voice(voice), voice) for voice in itertools.takewhile(bool, voices)]
+        self._list(self._synth, voices, _POLYPHONY, -1)
+        numbered = [(self._note(voice), voice) for voice in itertools.takewhile(bool, voices)]
         last = max((number for number, _ in numbered), default=0)
-        generators = (timbre.ATTACK, timbre.CUTOFF)
-        for voice in (voice for number, voice in numbered if number == last):
-            own = [self._generator_of_voice(voice, generator) for generator in generators]
-            for generator, cents in zip(generators, self._shaping[channel].of_voice(key, *own), strict=True):
-                self._set_generator_of_voice(voice, generator, cents)
-                self._update_voice(voice, generator)
-        self._synth.get_cc(channel, _CC_VOLUME)  # changes of voices wait for the next call to the synthesizer
+        return [voice for number, voice in numbered if number == last]
 
-    def _function(self, name: str, result: type | None, *kinds: type):
-        """Return a function of FluidSynth's that pyfluidsynth does not have."""
-        return self._fluidsynth.cfunc(name, result, *((f"argument_{i}", kind, 1) for i, kind in enumerate(kinds)))
+    def change(self, voice: int, changes: timbre.Timbre, key: int) -> None:
+        """Change a voice; it hears of it with the next call that goes to the synthesizer itself."""
+        own = functools.partial(self._generator, voice)
+        for generator, value in changes.of_voice(key, own).items():
+            self._set_generator(voice, generator, value)
+            self._update(voice, generator)
 
 
 class _Keeper(_Synth):
@@ -388,4 +400,4 @@ class _Keeper(_Synth):
             self._unpin(self._synth.synth, number, *oldest)
 
     def _preset_function(self, name: str):
-        return self._function(name, _INTEGER, _POINTER, _INTEGER, _INTEGER, _INTEGER)
+        return _function(name, _INTEGER, _POINTER, _INTEGER, _INTEGER, _INTEGER)

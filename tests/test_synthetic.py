@@ -270,6 +270,26 @@ def test_stems_are_the_mix_taken_apart(midi_folder, tmp_path):
             assert np.abs(soundfile.read(stem.audio)[0]).max() > 1e-3
 
 
+def test_timbres_change_the_sound_and_nothing_else(midi_folder, tmp_path, monkeypatch):
+    needs_fluidsynth()
+    config = small_config(midi_folder, stems=True, hours={"train": 12 / 3600}, timbre_chance=1.0)
+    synthetic.synthesize(tmp_path / "one", config)
+    synthetic.synthesize(tmp_path / "two", config, jobs=2)
+    changed = contents(tmp_path / "one")
+    assert changed == contents(tmp_path / "two")
+    assert json.loads(changed[Path("synthesis.json")])["timbre_chance"] == 1.0
+
+    monkeypatch.setattr(synthetic.voicing, "draw", None)  # which is not asked
+    synthetic.synthesize(tmp_path / "plain", dataclasses.replace(config, timbre_chance=0.0))
+    plain = contents(tmp_path / "plain")
+    assert changed.keys() == plain.keys()
+    assert {path.suffix for path in plain if plain[path] != changed[path]} <= {".wav", ".json"}
+    assert all(plain[path] != changed[path] for path in plain if path.parent.name == "train" and path.suffix == ".wav")
+    for path in (path for path in plain if path.suffix == ".wav"):
+        assert len(plain[path]) == len(changed[path])
+        assert np.abs(soundfile.read(tmp_path / "one" / path)[0]).max() > 1e-3
+
+
 def played_fields(track):
     return notes.read_midi(track.midi)[["pitch", "program", "is_drum"]]
 
@@ -335,11 +355,12 @@ def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_pa
     needs_fluidsynth()
     out = tmp_path / "out"
     common = ["data", "synthesize", str(out), "--midi", str(midi_folder), "--soundfont", SOUNDFONT, "--hours", "0.01"]
-    assert cli.main([*common, "--invented", "0.001", "--license", "CC BY 4.0", "--stems"]) == 0
+    assert cli.main([*common, "--invented", "0.001", "--license", "CC BY 4.0", "--stems", "--timbres", "0.5"]) == 0
     tracks = datasets.read_manifest(out)
     assert {track.license for track in tracks} == {"CC BY 4.0"} and all(track.stems for track in tracks)
     said = capsys.readouterr().out
     assert f"{out}: 1 pieces" in said
+    assert json.loads((out / "synthesis.json").read_text())["timbre_chance"] == 0.5
     with pytest.raises(SystemExit, match="2"):
         cli.main([*common, "--license", "a", "--license", "b"])
     assert "--license 2 times for --midi 1 times" in capsys.readouterr().err
@@ -353,6 +374,7 @@ def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_pa
         ({"hours": {"train": 0.0}}, "hours by split"),
         ({"procedural_weight": -1.0}, "weights must be 0 or more"),
         ({"shortest_seconds": 9.0}, "lengths of 9.0 to 5.0 seconds"),
+        ({"timbre_chance": 1.5}, "timbre_chance must be 0 to 1, not 1.5"),
     ],
 )
 def test_bad_settings(tmp_path, changes, message):

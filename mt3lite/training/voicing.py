@@ -17,7 +17,7 @@ _ORGANS = range(16, 24)
 # What comes to a fifth of its peak by less than 20 ms later for nine in ten instruments of FluidR3, TimGM6mb and
 # MuseScore General; of the solo strings and the ocarina, these would take away how they begin.
 _STRUCK_ATTACK_SECONDS, _BLOWN_ATTACK_SECONDS, _WITHOUT_ATTACK = 0.03, 0.045, (40, 41, 42, 43, 79)
-_VIBRATO_CENTS, _TREMOLO_DB = (4.0, 25.0), (0.5, 3.0)
+_VIBRATO_CENTS, _TREMOLO_DB, _SWAY_HZ = (4.0, 25.0), (0.5, 3.0), (4.5, 7.0)
 
 
 def draw(played: np.ndarray, chance: float, rng: np.random.Generator) -> dict[int, timbre.Timbre]:
@@ -61,6 +61,7 @@ def _pitched(program: int, pitches: np.ndarray, tuning_cents: float, rng: np.ran
         release_cents=_sometimes(0.6, -1200.0, 700.0, rng),
         vibrato_cents=0.0 if struck or organ else _sometimes(0.35, *_VIBRATO_CENTS, rng),
         tremolo_db=_sometimes(0.1, *_TREMOLO_DB, rng),
+        sway_hz=float(rng.uniform(*_SWAY_HZ)),
     )
 
 

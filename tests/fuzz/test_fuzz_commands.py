@@ -108,6 +108,7 @@ OF_COMMANDS = {
         "--soundfont": PATHS,
         "--hours": NUMBERS,
         "--invented": NUMBERS,
+        "--timbres": NUMBERS,
         "--seed": NUMBERS,
     },
     "convert": {"--step": NUMBERS, "--config": PATHS, "--origin": WORDS},
