@@ -4,6 +4,7 @@
     python benchmarks/speed.py warm --peer-python /path/to/python-with-basic-pitch
     python benchmarks/speed.py mt3 --ancestor-python PYTHON --ancestor-source MT3
     python benchmarks/speed.py long folder pages
+    python benchmarks/speed.py accelerator
 
 Several may be named, with the options of all of them. Each measurement goes to benchmarks/results/speed-<name>.json
 with a description of the machine. What is compared runs in turn, so compare the ratios within a file; seconds of CPU
@@ -24,7 +25,7 @@ from pathlib import Path
 import machine
 
 # Those that start processes come first: the peak memory of one counts from what its parent has had at the start.
-MEASUREMENTS = ("process", "long", "folder", "pages", "warm", "mt3")
+MEASUREMENTS = ("process", "long", "folder", "pages", "warm", "mt3", "accelerator")
 ROOT = Path(__file__).parent.parent
 CLIP = ROOT / "data" / "demo" / "clip.flac"
 RESULTS = Path(__file__).parent / "results"
@@ -228,6 +229,67 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     return results
 
 
+def measure_accelerator(arguments: argparse.Namespace) -> dict:
+    """The ancestor's sizes with random weights in many lanes, and the bytes that must move over the rate of a copy."""
+    import dataclasses
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from mt3lite import config, crews, lanes, network, stopwatch
+
+    rng, length, num_lanes = np.random.default_rng(0), lanes.FIRST_RING, arguments.lanes
+    results = {"device": jax.devices()[0].device_kind, "lanes": num_lanes, "tokens_a_segment": length}
+    block = jnp.ones(1 << 28, jnp.float32)
+    copy = jax.jit(lambda array: array + 1)
+    rate = results["copy_bytes_per_s"] = 2 * block.nbytes / best_seconds(lambda: copy(block), arguments.turns)
+    for dtype in ("bfloat16", "float32"):
+        settings = config.preset("mt3")
+        net = dataclasses.replace(settings.network, dtype=dtype)
+        shape = settings.segments.input_frames, settings.spectrogram.num_bins
+        params = jax.tree.map(
+            lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
+            network.parameter_shapes(net),
+        )
+        if dtype == "bfloat16":
+            params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+        search = lanes.Search(network.Transformer(net), Forced((length,)), length)
+        programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=min(32, num_lanes))
+        frames = rng.normal(-3, 2, (num_lanes, *shape)).astype(np.float32)
+        decode_seconds = []
+        for _ in range(1 + arguments.turns):
+            watch = stopwatch.Stopwatch()
+            tokens = dict(crews.Crews(programs, 1).decode(params, enumerate(frames), watch))
+            decode_seconds.append(watch.seconds["decode"])
+        assert all((row != 0).sum() == length for row in tokens.values())
+        step = min(decode_seconds[1:]) / length
+        width = jnp.dtype(dtype).itemsize
+        row = 2 * net.num_decoder_layers * net.num_heads * net.head_dim * width  # keys and values of a position
+        weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params["decoder"]))
+        moved = weights + num_lanes * row * (shape[0] + length / 2)  # of the rings what is filled, on average half
+        results[dtype] = {
+            "step_s": step,
+            "tokens_per_s": num_lanes / step,
+            "bytes_a_step": moved,
+            "share_of_floor": moved / rate / step,
+            "decode_s": decode_seconds,
+        }
+        print(dtype, json.dumps(results[dtype]), flush=True)
+    return results
+
+
+def best_seconds(call, turns: int) -> float:
+    """Return the least time that a call with a JAX array as its result takes, after a first one."""
+    call().block_until_ready()
+    seconds = []
+    for _ in range(turns):
+        began = time.perf_counter()
+        call().block_until_ready()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
 def clips_end_to_end(folder: Path, minutes: list[int]) -> dict[str, tuple[Path, int]]:
     """Write recordings of some minutes, the demo clip over and over; return path and seconds by name."""
     import soundfile
@@ -307,6 +369,7 @@ def main() -> None:
     parser.add_argument("--ancestor-source", metavar="FOLDER", help="for mt3: a checkout of magenta/mt3")
     parser.add_argument("--ancestor-path", metavar="FOLDER", default="", help="for mt3: where that Python finds t5x")
     parser.add_argument("--tokens", type=int, default=1024, help="for mt3: forced (default: %(default)s)")
+    parser.add_argument("--lanes", type=int, default=256, help="for accelerator (default: %(default)s)")
     parser.add_argument("--minutes", type=int, nargs="+", default=[10, 60], help="for long and pages (default: 10 60)")
     parser.add_argument("--files", type=int, default=1000, help="for folder (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder (default: benchmarks/results)")

@@ -88,6 +88,8 @@ _SIZES = {
     "max_positions": (1, 1 << 17),
     "front_end_channels": (1, 1 << 12),
     "front_end_blocks": (0, 64),
+    "note_channels": (1, 1 << 12),
+    "note_blocks": (0, 64),
     "bins_per_semitone": (1, 100),
     "frames_per_position": (1, 1 << 10),
 }
@@ -98,6 +100,8 @@ _SECTIONS = {
     "codec": codec.CodecConfig,
     "network": network.NetworkConfig,
 }
+# Settings that older models were saved without; their defaults are what those models are.
+_LATER: dict[type, tuple[str, ...]] = {network.NetworkConfig: ("note_channels", "note_blocks", "note_ends")}
 _FOLLOWING = {"input_depth", "bins_per_semitone", "vocab_size", "carried_ranges", "pitch_range"}
 _FOLLOWING |= {"drum_range", "shift_positions"}
 _Vocabulary = vocabulary.Vocabulary  # under a name that no parameter below has
@@ -220,9 +224,9 @@ def _read_dataclass(cls: type[T], values: object, path: str) -> T:
         if key not in hints:
             raise InputError(f"unknown key {reason(prefix + key)}; the keys here are {', '.join(hints)}")
     for key in hints:
-        if key not in values:
+        if key not in values and key not in _LATER.get(cls, ()):
             raise InputError(f"missing key {prefix}{key}")
-    return cls(**{key: _read_value(hints[key], values[key], prefix + key) for key in hints})
+    return cls(**{key: _read_value(hints[key], values[key], prefix + key) for key in hints if key in values})
 
 
 def _read_value(kind: Any, value: object, path: str) -> Any:
@@ -324,12 +328,15 @@ PRESETS = {
             emb_dim=256,
             num_heads=4,
             head_dim=64,
-            num_encoder_layers=4,
+            num_encoder_layers=6,
             num_decoder_layers=2,
             mlp_dim=512,
             dropout_rate=0.0,
-            front_end_channels=32,
+            front_end_channels=48,
             front_end_blocks=2,
+            note_channels=64,
+            note_blocks=4,
+            note_ends=True,
         ),
         _ancestor("mt3", num_frames=256, num_velocity_bins=1, events="notes_with_ties", granularity="full"),
         _ancestor("ismir2021", num_frames=512, num_velocity_bins=127, events="notes", granularity="flat"),

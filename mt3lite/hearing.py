@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mt3lite import carrying, vocabulary
+from mt3lite import carrying, layers, vocabulary
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 NUM_FAMILIES = 16  # General MIDI families
 NUM_DRUMS = 128
 PROGRAMS_PER_FAMILY = 8
-HIDDEN = 48  # features of a pitch in `NoteHeads`
+# How far above and below a pitch, in semitones, a `NoteBlock` listens: its neighbours, and where overtones are shared.
+SPACINGS = (1, 2, 4, 8)  # of the positions that it listens to
+NEIGHBOURS = (-19, -12, -1, 1, 12, 19)
 
 WEIGHT = 4.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
@@ -43,8 +45,41 @@ _LOWEST, _HIGHEST = -8.0, 6.0  # of hints
 _PITCHED = slice(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
 
 
+class NoteBlock(nn.Module):
+    """A residual block over time and pitch, the same for all pitches: [B, P, 88, C] -> the same.
+
+    Each pitch reads itself at five positions, `spacing` apart, and its `NEIGHBOURS` at its own position. Adds nothing at
+    first.
+    """
+
+    spacing: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """Apply the block."""
+        positions, pitches, channels = features.shape[1:]
+        normalised = layers.RMSNorm(self.dtype, name="norm")(features)
+        late, high = 2 * self.spacing, max(NEIGHBOURS)
+        padded = jnp.pad(normalised, ((0, 0), (late, late), (high, high), (0, 0)))
+        corners = [(i * self.spacing, high) for i in range(5)] + [(late, high + distance) for distance in NEIGHBOURS]
+        around = self.param("around", nn.initializers.normal(len(corners) ** -0.5), (len(corners), channels))
+        # A weight for each channel, then one product: far less work than a product over all that is heard.
+        mixed = sum(
+            padded[:, at : at + positions, low : low + pitches] * weight.astype(self.dtype)
+            for (at, low), weight in zip(corners, around, strict=True)
+        )
+        hidden = nn.relu(nn.Dense(2 * channels, dtype=self.dtype, name="wide")(mixed))
+        return features + layers.dense(channels, self.dtype, "out", nn.initializers.zeros)(hidden)
+
+
 class NoteHeads(nn.Module):
     """Logits of note activity from the encoder's output and, where there are any, the front end's pitch features."""
+
+    channels: int = 48  # features of a pitch
+    blocks: int = 0  # `NoteBlock`s that those go through, with `SPACINGS` in turn
+    ends: bool = False  # whether it is told, too, which notes end
+    dtype: jnp.dtype = jnp.float32  # of the blocks
 
     @nn.compact
     def __call__(self, encoded: jax.Array, pitch_features: jax.Array | None) -> dict[str, jax.Array]:
@@ -52,7 +87,7 @@ class NoteHeads(nn.Module):
 
         "onset" and "frame" [B, P, 88], "drum" [B, P, 128], and with pitch features "family" [B, P, 88, 16]; besides,
         no logits but numbers about 0 to 1, the velocities / 127 of what begins there: "drum_velocity" [B, P, 128], and
-        with pitch features "velocity" [B, P, 88].
+        with pitch features "velocity" [B, P, 88]; with `ends` the logits "end" [B, P, 88].
         """
         rare = nn.initializers.constant(-4.0)  # notes are rare: start from there, not from one half
         medium = nn.initializers.constant(0.6)
@@ -64,12 +99,17 @@ class NoteHeads(nn.Module):
         }
         if pitch_features is not None:
             # Which instruments are about, for all pitches, beside what each pitch sounds like.
-            around = nn.Dense(HIDDEN, name="around")(encoded)[:, :, None]
-            hidden = nn.relu(nn.Dense(HIDDEN, use_bias=False, name="pitch_in")(pitch_features) + around)
-            by_pitch = nn.Dense(2 + NUM_FAMILIES, name="pitch_out")(hidden)
+            around = nn.Dense(self.channels, dtype=self.dtype, name="around")(encoded)[:, :, None]
+            hidden = layers.dense(self.channels, self.dtype, "pitch_in")(pitch_features) + around
+            for i in range(self.blocks):
+                hidden = NoteBlock(SPACINGS[i % len(SPACINGS)], self.dtype, name=f"block_{i}")(hidden)
+            hidden = nn.relu(hidden)
+            by_pitch = nn.Dense(2 + NUM_FAMILIES + self.ends, name="pitch_out")(hidden)
             logits["onset"] += by_pitch[..., 0]
             logits["frame"] += by_pitch[..., 1]
-            logits["family"] = by_pitch[..., 2:]
+            logits["family"] = by_pitch[..., 2 : 2 + NUM_FAMILIES]
+            if self.ends:
+                logits["end"] = by_pitch[..., -1]
             logits["velocity"] = nn.Dense(1, bias_init=medium, name="pitch_velocity")(hidden)[..., 0]
         return {name: head.astype(jnp.float32) for name, head in logits.items()}
 

@@ -86,6 +86,9 @@ class NetworkConfig:
     # The carried ranges must then be those of shift, velocity, tie and program.
     pitch_range: tuple[int, int] = (0, 0)
     time_windows: bool = False  # cross-attention looks around the position of the carried shift, see `TimeWindow`
+    note_channels: int = 48  # hearing only: features of a pitch behind the encoder
+    note_blocks: int = 0  # hearing only: residual blocks over time and pitch that those go through, `hearing.NoteBlock`
+    note_ends: bool = False  # hearing only: hears when notes end, beside whether they sound
     hearing: bool = False  # the logits begin from the notes that the encoder hears, see `hearing.hints`
     drum_range: tuple[int, int] = (0, 0)  # hearing only: token range of the drums
 
@@ -173,7 +176,10 @@ class Encoder(nn.Module):
         if cfg.time_windows:  # and told again, so that the decoder can tell when in its window something happened
             x = x + positions
         x = nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
-        return Encoded(x, pitch_features, hearing.NoteHeads(name="heads")(x, pitch_features) if cfg.hearing else None)
+        if not cfg.hearing:
+            return Encoded(x, pitch_features, None)
+        heads = hearing.NoteHeads(cfg.note_channels, cfg.note_blocks, cfg.note_ends, dtype, name="heads")
+        return Encoded(x, pitch_features, heads(x, pitch_features))
 
 
 class DecoderLayer(nn.Module):

@@ -215,7 +215,7 @@ def _events(notes: np.ndarray, timbres: Mapping[int, timbre.Timbre]) -> list[tup
     return sorted(events)
 
 
-_KEPT_SOUNDFONTS, _KEPT_PRESETS = 4, 96  # so many of each; all of MuseScore_General are 190 MB
+_KEPT_SOUNDFONTS, _KEPT_PRESETS = 8, 96  # so many of each; all of MuseScore_General are 190 MB
 _keepers: "collections.OrderedDict[tuple[str, int], _Keeper]" = collections.OrderedDict()
 _keepers_lock = threading.Lock()
 

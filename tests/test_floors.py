@@ -42,10 +42,10 @@ FLOORS = (
     (
         "frontend",
         "carrying",
-        "hearing",
         "panels",
         "rounding",
         "layers",
+        "hearing",
         "network",
         "decoding",
         "single_beam",

@@ -50,21 +50,38 @@ def run(*arguments):
 
 
 def test_samples_begin_where_they_are_heard_and_are_equally_loud(folder):
-    late, faint = (recorded._note(folder / "in" / "violin" / f"{name}.wav", False) for name in ("A4", "As5"))
+    kept = recorded.Kept(rate=24000)
+    late, faint = (recorded._note(folder / "in" / "violin" / f"{name}.wav", False, kept) for name in ("A4", "As5"))
     assert late.dtype == faint.dtype == np.dtype("<i2")
-    assert len(late) == pytest.approx(2 * recorded._RATE, abs=0.03 * recorded._RATE)
-    middle = slice(recorded._RATE // 2, recorded._RATE)
+    assert len(late) == pytest.approx(2 * kept.rate, abs=0.03 * kept.rate)
+    middle = slice(kept.rate // 2, kept.rate)
     loud = [np.sqrt(np.mean((each[middle] / 32768) ** 2)) for each in (late, faint)]
     assert loud == pytest.approx([recorded._LOUD] * 2, rel=0.02)
 
 
+def test_a_recording_longer_than_what_is_kept_fades(folder):
+    kept = recorded.Kept(rate=16000, longest_seconds=1.5)
+    samples = recorded._note(folder / "in" / "violin" / "A4.wav", False, kept)
+    assert len(samples) == 1.5 * 16000
+    loud = [np.abs(samples[int(16000 * begin) :][:800]).max() for begin in (0.4, 1.0, 1.45)]
+    assert loud[0] > 1.5 * loud[1] > 3 * loud[2]
+
+
+@pytest.mark.parametrize("options", [["--rate", "4000"], ["--longest", "0.5"], ["--longest", "nan"]])
+def test_what_no_soundfont_can_keep_is_refused(folder, options):
+    done = run(folder / "in", folder / "out.sf2", *options)
+    assert done.returncode == 2
+    assert f"{options[0]} {options[1]}: " in done.stderr
+    assert not (folder / "out.sf2").exists()
+
+
 def test_every_key_of_an_instrument_sounds_at_its_pitch_and_displaced_too(folder):
     pytest.importorskip("fluidsynth", reason="install libfluidsynth3 and pip install 'mt3lite[synth]'")
-    for options in ([], ["--displaced", "12"]):
+    for options in ([], ["--displaced", "12"], ["--rate", "16000", "--longest", "1.5"]):
         out = folder / "out.sf2"
         done = run(folder / "in", out, *options)
         assert (done.returncode, done.stderr) == (0, "")
-        assert "5 presets" in done.stdout  # a violin and four kits
+        assert "6 presets" in done.stdout  # a violin and five kits
         for key in (57, 69, 88):
             samples = render.render(notes.from_rows([(0.0, 0.5, key, 100, 40, False)]), out)[800:7200]
             peak = np.abs(np.fft.rfft(samples, 1 << 16)).argmax() * 16000 / (1 << 16)
@@ -90,7 +107,7 @@ def test_what_is_missing_is_left_out(folder):
     (folder / "in" / "drums" / "drum_cowbell.flac").unlink()
     done = run(folder / "in", folder / "out.sf2")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "5 presets" in done.stdout
+    assert "6 presets" in done.stdout
 
 
 def test_a_folder_without_instruments_is_refused_and_nothing_is_written(tmp_path):

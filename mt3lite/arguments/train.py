@@ -86,6 +86,12 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--workers", metavar="N", type=types.processes, help="processes that make examples")
     group.add_argument(
+        "--resident",
+        action="store_const",
+        const=True,
+        help="keep all music in the device's memory and make the examples there; with --listening 1 --reading 0",
+    )
+    group.add_argument(
         "--cpu-devices", metavar="N", type=types.processes, help="parts of a CPU that work as devices (default: 1)"
     )
     group.add_argument(

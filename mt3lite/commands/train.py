@@ -168,6 +168,7 @@ def _train_config(arguments: argparse.Namespace, fields: dict) -> TrainConfig:
         "evaluate_every": arguments.evaluate_every,
         "evaluate_tracks": arguments.evaluate_tracks,
         "workers": arguments.workers,
+        "resident": arguments.resident,
     }
     if arguments.optimizer == "adafactor":
         fields = fields | ADAFACTOR

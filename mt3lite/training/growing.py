@@ -16,7 +16,10 @@ from mt3lite import network
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 
-GROWING = ("num_encoder_layers", "num_decoder_layers", "front_end_channels")  # what may be larger
+GROWING = (
+    *("num_encoder_layers", "num_decoder_layers", "front_end_channels"),
+    *("note_channels", "note_blocks", "note_ends"),
+)
 # What reads the front end's channels, by the last names of its path, and by what share of them one unit is wide.
 _READERS = {
     ("front_end", "harmonics"): 2,
@@ -68,6 +71,8 @@ def _check(old: Config, new: Config) -> None:
         before, after = getattr(old.network, name), getattr(new.network, name)
         if after < before:
             raise InputError(f"{name}: {after} is less than the {before} of the model to go on from")
+    if old.network.note_blocks and old.network.note_channels != new.network.note_channels:
+        raise InputError("note_channels: cannot grow where there are note_blocks, whose norms are over all channels")
 
 
 def _initial(config: Config, seed: int) -> dict:

@@ -136,14 +136,7 @@ class Batches(Iterator[Batch]):
         Raises:
             InputError: the state is not one of `get_state`, or of an iterator with another seed, batch size or shard.
         """
-        try:
-            read = json.loads(state)
-            next_batch = read.pop("next_batch")
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise InputError(f"not the state of a loader: {state[:80]!r}") from error
-        if read != self._identity():
-            raise InputError(f"the state is of a loader with {read}; this one has {self._identity()}")
-        self.seek(next_batch)
+        self.seek(next_batch(state, self._identity()))
 
     def seek(self, next_batch: int) -> None:
         """Go to a batch by its number, counted from 0; those before are not made."""
@@ -161,6 +154,22 @@ class Batches(Iterator[Batch]):
             "process_index": self._shard.index,
             "process_count": self._shard.count,
         }
+
+
+def next_batch(state: bytes, identity: dict[str, int]) -> int:
+    """Return the number of the batch that a loader's state says comes next.
+
+    Raises:
+        InputError: the state is none, or of a loader with another identity.
+    """
+    try:
+        read = json.loads(state)
+        number = read.pop("next_batch")
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise InputError(f"not the state of a loader: {state[:80]!r}") from error
+    if read != identity:
+        raise InputError(f"the state is of a loader with {read}; this one has {identity}")
+    return number
 
 
 class _Pools(Iterator[list[Batch]]):

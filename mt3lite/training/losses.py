@@ -46,7 +46,7 @@ def cross_entropy(logits, targets, weights, *, label_smoothing: float = 0.0, z_l
 def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     """Spread note tables int32 [B, N, NUM_COLUMNS] over encoder positions: float32 targets for the heads, 0 to 1.
 
-    Returns "onset" and "frame" [B, P, 88], "family" [B, P, 88, 16] (what sounds, by instrument family), "drum"
+    Returns "onset", "frame" and "end" [B, P, 88], "family" [B, P, 88, 16] (what sounds, by instrument family), "drum"
     [B, P, 128]; and with the velocity / 127 of what begins, 0 where nothing does, "velocity" and "drum_velocity".
     """
     row = jnp.broadcast_to(jnp.arange(notes.shape[0])[:, None], notes.shape[:2])
@@ -63,6 +63,7 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     # A running sum of +1 at onsets and -1 at offsets counts the notes that sound.
     starts = jnp.where(pitched, jnp.maximum(notes[..., ONSET], 0), nowhere)
     ends = jnp.where(pitched, jnp.maximum(notes[..., OFFSET], jnp.maximum(notes[..., ONSET], 0) + 1), nowhere)
+    end = zeros.at[row, ends, pitch].max(1.0, mode="drop")
     changes = jnp.zeros((*shape, NUM_FAMILIES), jnp.float32)
     changes = changes.at[row, starts, pitch, notes[..., FAMILY]].add(1.0, mode="drop")
     changes = changes.at[row, ends, pitch, notes[..., FAMILY]].add(-1.0, mode="drop")
@@ -75,6 +76,7 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     return {
         "onset": onset,
         "frame": frame,
+        "end": end,
         "family": family,
         "drum": drum,
         "velocity": velocity,
@@ -100,6 +102,8 @@ def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
 
     total = ONSET_WEIGHT * (binary("onset") + binary("drum")) + binary("frame")
     total += VELOCITY_WEIGHT * velocity_error("drum_velocity", "drum")
+    if "end" in logits:
+        total += ONSET_WEIGHT * binary("end")
     if "family" in logits:
         total += VELOCITY_WEIGHT * velocity_error("velocity", "onset")
         players = jnp.maximum(targets["family"].sum(axis=-1), 1.0)  # of the same pitch at the same time

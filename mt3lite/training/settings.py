@@ -14,7 +14,7 @@ FREE = ("log_every", "checkpoint_minutes", "keep_checkpoints", "evaluate_every",
 OUTSIDE_UPDATE = (
     *FREE,
     *("num_steps", "minutes", "batch_size", "schedule", "learning_rate", "warmup_steps", "final_fraction"),
-    *("listening_fraction", "reading_fraction", "freeze_encoder", "model_devices"),
+    *("listening_fraction", "reading_fraction", "freeze_encoder", "model_devices", "resident"),
 )
 
 
@@ -55,6 +55,8 @@ class TrainConfig:
     evaluate_every: int = 0  # steps, after which the validation tracks are transcribed and scored; 0: never
     evaluate_tracks: int = 8  # of the validation split
     workers: int = 0  # processes that make examples; 0: a thread
+    # All tracks lie in the device's memory, where examples are made, see `resident.py`; the encoder alone learns so.
+    resident: bool = False
 
     def __post_init__(self):
         for field, allowed in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
@@ -69,6 +71,12 @@ class TrainConfig:
             raise InputError(
                 f"listening_fraction and reading_fraction: {self.listening_fraction} and {self.reading_fraction} are "
                 "more than the whole run"
+            )
+
+        if self.resident and [name for name, _ in self.phases()] != ["encoder"]:
+            raise InputError(
+                "resident: examples that are made on the device have no tokens, so that the encoder alone can learn "
+                "from them; set listening_fraction to 1"
             )
 
     def phases(self) -> list[tuple[str, float]]:

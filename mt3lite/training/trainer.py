@@ -32,6 +32,7 @@ from mt3lite.training import (
     loader,
     optimizers,
     reports,
+    resident,
     settings,
     sharding,
     update,
@@ -127,6 +128,8 @@ def _updated(state: update.State, batch: loader.Batch, phase: str, rate: float, 
 def placed(batch: loader.Batch, phase: str, mesh: Mesh, max_tokens: int) -> dict[str, jax.Array]:
     """Put what a phase needs of a batch on the devices."""
     arrays = {"samples": batch.samples, "notes": batch.notes}
+    if isinstance(batch.samples, jax.Array):
+        return arrays  # they are there
     if phase != "encoder":  # whose program must not be compiled for each length of the tokens
         arrays["tokens"] = batch.tokens
         if jax.process_count() > 1:  # whose batches are padded to different lengths, and make one array together
@@ -159,9 +162,15 @@ def share_of_batches(
     config: Config,
     train: TrainConfig,
     augmentation: examples.AugmentConfig | None,
-) -> loader.Batches:
+) -> loader.Batches | resident.Batches:
     """Return this process's share of the batches."""
     processes = jax.process_count()
+    if train.resident:
+        if jax.device_count() > 1:
+            raise InputError(f"resident: the music can lie on one device, and there are {jax.device_count()}")
+        return resident.Batches(
+            tracks, config, augmentation, batch_size=train.batch_size, seed=train.seed, jobs=train.workers
+        )
     if train.batch_size % processes:
         raise InputError(f"a batch of {train.batch_size} examples cannot be shared out among {processes} processes")
     return loader.batches(

@@ -1,31 +1,38 @@
 #!/usr/bin/env python3
 """Packs what training needs and a machine without network lacks, into folders small enough to be carried there.
 
-    python3.12 data/models/small/pack.py KIT MIDI SOUNDFONT... [--model FOLDER] [--megabytes 44]
+    python3.12 data/models/small/pack.py KIT MIDI SOUNDFONT... [--model FOLDER] [--megabytes 48]
 
 KIT gets the folders 1, 2, ... with the packages that `mt3lite[train,synth]` needs and on_box.txt does not name, the
-FluidSynth of this machine with the libraries it needs, the MIDI files, the soundfonts, and the model to go on from.
+FluidSynth of this machine with the libraries it needs, the MIDI files, the model to go on from, and the soundfonts, in
+that order: with the first folder music can be rendered. A SOUNDFONT is a file, or several in layers joined by ":".
 on_box.sh unpacks them there. To be run on x86-64 Linux, best with the Python of that machine: pip asks the Python that
 runs it which requirements hold.
 """
 
 import argparse
+import contextlib
 import ctypes
 import ctypes.util
 import hashlib
 import json
+import lzma
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
 THERE = HERE / "on_box.txt"
-LIST = "sha256.txt"  # of all parts of the kit, in each folder
+FIRST = ("site.tar.xz", "libraries.tar.xz", "midi.tar.xz", "model.tar.xz")
+_ROOM = 8000  # bytes, for the lists
+LIST = "sha256.txt"  # of a folder's parts
+SOUNDFONTS = "soundfonts.txt"  # what music can be played with from that folder on, see on_box.sh
 # pip takes wheels whose tag is named and no others: glibc 2.35 back to 2.17, then the tags without a number.
 TAGS = [*(f"2_{minor}" for minor in range(35, 16, -1)), "2014", "2010", "1"]
 FOR_THERE = [
@@ -36,16 +43,33 @@ FOR_THERE = [
 SYSTEM = ("libc.", "libm.", "libpthread.", "libdl.", "librt.", "libstdc++.", "libgcc_s.")
 
 
+# What packages bring along that nothing here reads: jedi's stubs of other packages, bokeh's scripts for browsers,
+# pretty_midi's soundfont (which scores are made with, and nothing may be trained on), tests, and manual pages.
+NEEDLESS = ("jedi/third_party", "bokeh/server/static", "pretty_midi/*.sf2", "**/tests", "share", "bin")
+# grain imports these names from array_record, whose library of 10 MB reads files that are not read here.
+NO_ARRAY_RECORD = """from typing import Any
+
+PathLikeOrFileInstruction = Any
+
+
+class ArrayRecordDataSource:
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("array_record was left out by pack.py of mt3lite")
+"""
+XZ = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+
+
 def main() -> int:
     """Make the kit; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kit", metavar="KIT", type=Path, help="folder to make")
     parser.add_argument("midi", metavar="MIDI", type=Path, help="folder of folders of MIDI files, see render.sh")
-    parser.add_argument("soundfonts", metavar="SOUNDFONT", type=Path, nargs="+")
+    parser.add_argument("soundfonts", metavar="SOUNDFONT", nargs="+")
     parser.add_argument("--model", metavar="FOLDER", type=Path, help="the model to go on from")
-    parser.add_argument("--megabytes", metavar="N", type=float, default=44, help="in a folder (default: %(default)g)")
+    parser.add_argument("--megabytes", metavar="N", type=float, default=48, help="in a folder (default: %(default)g)")
     arguments = parser.parse_args()
-    missing = [path for path in (arguments.midi, *arguments.soundfonts) if not path.exists()]
+    files = list(dict.fromkeys(Path(layer) for layers in arguments.soundfonts for layer in layers.split(":")))
+    missing = [path for path in (arguments.midi, *files) if not path.exists()]
     if missing:
         sys.exit(f"pack.py: {missing[0]}: no such file or folder")
     if arguments.kit.exists():
@@ -59,9 +83,12 @@ def main() -> int:
         pack_folder(arguments.midi, "midi", parts / "midi.tar.xz")
         if arguments.model:
             pack_folder(arguments.model, "model", parts / "model.tar.xz")
-        for soundfont in arguments.soundfonts:
-            shutil.copy(soundfont, parts)
-        fill(arguments.kit, parts, round(1e6 * arguments.megabytes))
+        for path in files:
+            shutil.copy(path, parts)
+        # What rendering cannot begin without comes first, then the soundfonts in the order in which they are named.
+        names = [name for name in FIRST if (parts / name).exists()] + [path.name for path in files]
+        layered = [[Path(layer).name for layer in layers.split(":")] for layers in arguments.soundfonts]
+        fill(arguments.kit, parts, names, layered, round(1e6 * arguments.megabytes))
     return 0
 
 
@@ -95,6 +122,11 @@ def install(site: Path) -> None:
         names = lacking(json.load(report), there())
     print(f"== Packing {len(names)} packages")
     subprocess.run([*pip, "--no-deps", "--no-compile", *names], check=True)
+    for needless in [path for pattern in NEEDLESS for path in site.glob(pattern)]:
+        shutil.rmtree(needless) if needless.is_dir() else needless.unlink(missing_ok=True)
+    shutil.rmtree(site / "array_record")
+    (site / "array_record" / "python").mkdir(parents=True)
+    (site / "array_record" / "python" / "array_record_data_source.py").write_text(NO_ARRAY_RECORD)
 
 
 def pack_fluidsynth(path: Path) -> None:
@@ -107,7 +139,7 @@ def pack_fluidsynth(path: Path) -> None:
     library = next(each for each in loaded if "/libfluidsynth." in each)
     listed = subprocess.run(["ldd", library], check=True, capture_output=True, text=True).stdout
     needed = dict(re.findall(r"(\S+) => (/\S+)", listed))
-    with tarfile.open(path, "w:xz") as tar:
+    with packed(path) as tar:
         for each, source in {name: library, **needed}.items():
             if not each.startswith(SYSTEM):
                 tar.add(Path(source).resolve(), f"lib/{each}")
@@ -117,22 +149,29 @@ def pack_fluidsynth(path: Path) -> None:
         tar.addfile(link)
 
 
+@contextlib.contextmanager
+def packed(path: Path) -> Iterator[tarfile.TarFile]:
+    """Write a .tar.xz file, in a tenth less room than tarfile's own where it holds programs."""
+    with lzma.open(path, "wb", filters=XZ) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        yield tar
+
+
 def pack_folder(folder: Path, name: str, path: Path) -> None:
     """Pack a folder under a name of its own."""
     print(f"== Packing {folder}")
-    with tarfile.open(path, "w:xz") as tar:
+    with packed(path) as tar:
         tar.add(folder, name)
 
 
 def divide(sizes: dict[str, int], most_bytes: int) -> list[list[str]]:
-    """Return groups of names with at most so many bytes each: the largest first, each where there is room first.
+    """Return groups of names with at most so many bytes each: in their order, each where there is room first.
 
     Raises:
         SystemExit: one alone is too large.
     """
     groups: list[list[str]] = []
     room: list[int] = []
-    for name in sorted(sizes, key=lambda each: (-sizes[each], each)):
+    for name in sizes:
         if sizes[name] > most_bytes:
             sys.exit(f"pack.py: {name}: {sizes[name] / 1e6:.1f} MB do not fit into {most_bytes / 1e6:.1f} MB")
         place = next((i for i, left in enumerate(room) if left >= sizes[name]), len(groups))
@@ -144,17 +183,26 @@ def divide(sizes: dict[str, int], most_bytes: int) -> list[list[str]]:
     return groups
 
 
-def fill(kit: Path, parts: Path, most_bytes: int) -> None:
-    """Move the files of a folder into numbered folders of a kit, with a list of all of them in each."""
-    sizes = {path.name: path.stat().st_size for path in parts.iterdir()}
-    sums = "".join(f"{hashlib.sha256((parts / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(sizes))
-    for number, names in enumerate(divide(sizes, most_bytes - len(sums)), start=1):
+def fill(kit: Path, parts: Path, names: list[str], soundfonts: list[list[str]], most_bytes: int) -> None:
+    """Move files into numbered folders of a kit, the first ones first, each with the sums of its files.
+
+    Each tells the soundfonts (names of their layers) that are whole with it, and were not before.
+    """
+    sizes = {name: (parts / name).stat().st_size for name in names}
+    there: set[str] = set()
+    for number, group in enumerate(divide(sizes, most_bytes - _ROOM), start=1):
         folder = kit / str(number)
         folder.mkdir(parents=True)
-        (folder / LIST).write_text(sums)
-        for name in names:
+        for name in group:
             shutil.move(parts / name, folder / name)
-        print(f"{folder}: {sum(sizes[name] for name in names) / 1e6:.1f} MB in {len(names)} files")
+        before, there = there, there | set(group)
+        new = [layers for layers in soundfonts if set(layers) <= there and not set(layers) <= before]
+        (folder / SOUNDFONTS).write_text("".join(":".join(layers) + "\n" for layers in new))
+        sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(group)]
+        (folder / LIST).write_text("".join(sums))
+        print(
+            f"{folder}: {sum(sizes[name] for name in group) / 1e6:.1f} MB in {len(group)} files, {len(new)} soundfonts"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Makes a soundfont of recorded notes: one WAV, FLAC or MP3 file a note, in a folder for each instrument.
 
-    data/models/small/recorded.py FOLDER OUT.sf2 [--displaced SEMITONES]
+    data/models/small/recorded.py FOLDER OUT.sf2 [--displaced SEMITONES] [--rate HZ] [--longest SECONDS]
 
 FOLDER holds folders named as the instruments below, with a file for each note that was recorded, named after it
 (C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. A `drums` folder holds the strokes named below.
@@ -9,6 +9,10 @@ The soundfont has the programs of those instruments alone: play it over one that
 
 `--displaced 3` plays each key with the note recorded three semitones above, so that body and room sound as of a smaller
 instrument; -3 as of a larger one.
+
+`--rate` and `--longest` say what is kept of each sample. For the ears of a model that hears 16 kHz, `--rate 22050
+--longest 8` make a soundfont of half the size; below twice the highest frequency it hears, notes that are played with
+one recorded above would lack their top.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import librosa
@@ -45,24 +50,39 @@ _ACOUSTIC = {
     50: "drum_tom_hi_hard", 51: "drum_cymbal_soft", 55: "drum_splash_hard", 56: "drum_cowbell", 57: "drum_cymbal_hard",
     59: "drum_cymbal_soft",
 }  # fmt: skip
+_ANALOG = {
+    **_ACOUSTIC, 35: "beats_06-46", 36: "beats_06-38", 37: "beats_09-12", 38: "beats_01-21", 39: "beats_01-26",
+    40: "beats_06-25", 42: "beats_09-10", 44: "beats_06-28",
+}  # fmt: skip
 KITS = {
     0: _ACOUSTIC,
     8: {**_ACOUSTIC, 35: "bd_boom", 36: "drum_heavy_kick", 38: "sn_generic", 40: "sn_dolf"},
+    16: _ANALOG,
     24: {**_ACOUSTIC, 35: "bd_fat", 36: "bd_haus", 38: "elec_hi_snare", 40: "elec_snare"},
     25: {**_ACOUSTIC, 35: "bd_808", 36: "bd_808", 38: "sn_zome", 40: "elec_lo_snare", 49: "elec_cymbal"},
 }
 _RELEASE_SECONDS = {"piano": 0.3, "harp": 1.5, "xylophone": 1.0, "organ": 0.4}
 _OTHER_RELEASE_SECONDS = 0.2
 _PLUCKED = ("piano", "harp", "xylophone", "guitar", "bass")
-_RATE = 32000  # Hz: of what is kept
-_LONGEST_SECONDS = 12.0
 _LOUD, _LOUD_PLUCKED = 0.2, 0.14  # root mean square of each note's loudest half second
-_DRUM_PEAKS = {"cymbal_closed": 0.25, "cymbal": 0.4, "splash": 0.4, "tom": 0.7, "cowbell": 0.4}  # others 0.95
+_DRUM_PEAKS = {  # others 0.95
+    "cymbal_closed": 0.25, "beats_09-10": 0.25, "beats_06-28": 0.25, "cymbal": 0.4, "splash": 0.4, "tom": 0.7,
+    "cowbell": 0.4,
+}  # fmt: skip
 _FADE_SECONDS = 0.004
+_CUT_FADE_SECONDS = 1.0  # where the longest sample ends before the recording does
 _NAME = re.compile(r"([A-G])([s#b]?)(-?\d)")
 
 # Generators of the SoundFont Technical Specification 2.04, section 8.1.2.
 _PAN, _RELEASE, _INSTRUMENT, _KEYS, _FINE_TUNE, _SAMPLE, _ROOT, _SOFTER = 17, 38, 41, 43, 52, 53, 58, 48
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of each recording."""
+
+    rate: int = 32000  # Hz
+    longest_seconds: float = 12.0
 
 
 def main() -> None:
@@ -71,8 +91,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--displaced", type=int, default=0, metavar="SEMITONES")
+    parser.add_argument("--rate", type=int, default=Kept.rate, metavar="HZ", help="(default: %(default)s)")
+    parser.add_argument(
+        "--longest", type=float, default=Kept.longest_seconds, metavar="SECONDS", help="(default: %(default)g)"
+    )
     arguments = parser.parse_args()
-    bank = Bank()
+    if not 8000 <= arguments.rate <= 50000:  # what SoundFonts may have: section 7.10 says 400 to 50000
+        parser.error(f"--rate {arguments.rate}: 8000 to 50000 Hz are wanted")
+    if not arguments.longest >= 1:
+        parser.error(f"--longest {arguments.longest:g}: at least one second is wanted")
+    bank = Bank(Kept(arguments.rate, arguments.longest))
     names = sorted({name for players in PROGRAMS.values() for name, _ in players})
     recorded = {name: _recorded(arguments.folder / name) for name in names}
     for program, players in PROGRAMS.items():
@@ -115,7 +143,8 @@ def _pitched_zones(
         release = _timecents(_RELEASE_SECONDS.get(name, _OTHER_RELEASE_SECONDS))
         for root in np.unique(nearest).tolist():
             own = keys[nearest == root]
-            sample = bank.sample(roots[root], functools.partial(_note, plucked=name.startswith(_PLUCKED)))
+            read = functools.partial(_note, plucked=name.startswith(_PLUCKED), kept=bank.kept)
+            sample = bank.sample(roots[root], read)
             for index, out_of_tune in enumerate(cents):
                 pan = 0 if len(cents) == 1 else (-300, 0, 300)[index]
                 softer = 0 if len(cents) == 1 else 80
@@ -133,7 +162,7 @@ def _drum_zones(bank: "Bank", folder: Path, strokes: dict[int, str]) -> list[dic
         if path is None:
             continue
         peak = next((peak for part, peak in _DRUM_PEAKS.items() if part in name), 0.95)
-        sample = bank.sample(path, functools.partial(_stroke, peak=peak))
+        sample = bank.sample(path, functools.partial(_stroke, peak=peak, kept=bank.kept))
         zones.append({_KEYS: key | key << 8, _RELEASE: _timecents(0.5), _ROOT: key, _SAMPLE: sample})
     return zones
 
@@ -142,31 +171,34 @@ def _timecents(seconds: float) -> int:
     return round(1200 * np.log2(seconds))
 
 
-def _stroke(path: Path, peak: float) -> np.ndarray:
-    """Read a recorded stroke: int16 at `_RATE`, from where it begins, as loud as its peak is to be."""
-    samples = _trimmed(path, 0.05)
+def _stroke(path: Path, peak: float, kept: Kept) -> np.ndarray:
+    """Read a recorded stroke: int16 at `kept.rate`, from where it begins, as loud as its peak is to be."""
+    samples = _trimmed(path, 0.05, kept)
     return _to_int16(samples * (peak / np.abs(samples).max()))
 
 
-def _note(path: Path, plucked: bool) -> np.ndarray:
-    """Read a recorded note: int16 at `_RATE`, from where it begins, as loud as the others."""
+def _note(path: Path, plucked: bool, kept: Kept) -> np.ndarray:
+    """Read a recorded note: int16 at `kept.rate`, from where it begins, as loud as the others."""
     # Where it is heard to begin: bows and reeds take their time to speak, hammers and picks do not.
-    samples = _trimmed(path, 0.05 if plucked else 0.15)
+    samples = _trimmed(path, 0.05 if plucked else 0.15, kept)
     energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
-    energy = np.pad(energy, (0, _RATE // 2), mode="edge")
-    half_second = np.sqrt(np.max(energy[_RATE // 2 :] - energy[: -(_RATE // 2)]) / (_RATE // 2))
+    half = kept.rate // 2  # a second
+    energy = np.pad(energy, (0, half), mode="edge")
+    half_second = np.sqrt(np.max(energy[half:] - energy[:-half]) / half)
     return _to_int16(samples * min((_LOUD_PLUCKED if plucked else _LOUD) / half_second, 0.95 / np.abs(samples).max()))
 
 
-def _trimmed(path: Path, share: float) -> np.ndarray:
+def _trimmed(path: Path, share: float, kept: Kept) -> np.ndarray:
     """Read samples from just before they are a share as loud as at their loudest."""
-    samples, _ = librosa.load(path, sr=_RATE)
+    samples, _ = librosa.load(path, sr=kept.rate)
     loudness = librosa.feature.rms(y=samples, frame_length=256, hop_length=64)[0]
     begins = int(np.argmax(loudness > share * loudness.max())) * 64
-    fade = int(_FADE_SECONDS * _RATE)
-    samples = samples[max(0, begins - fade) :][: int(_LONGEST_SECONDS * _RATE)].copy()
+    fade, longest = int(_FADE_SECONDS * kept.rate), int(kept.longest_seconds * kept.rate)
+    samples = samples[max(0, begins - fade) :]
+    end_fade = int(_CUT_FADE_SECONDS * kept.rate) if len(samples) > longest else fade
+    samples = samples[:longest].copy()
     samples[:fade] *= np.linspace(0, 1, fade)
-    samples[-fade:] *= np.linspace(1, 0, fade)
+    samples[-end_fade:] *= np.linspace(1, 0, end_fade)
     return samples
 
 
@@ -177,7 +209,8 @@ def _to_int16(samples: np.ndarray) -> np.ndarray:
 class Bank:
     """What a SoundFont 2 file holds; each preset has an instrument of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
         self.samples: dict[Path, np.ndarray] = {}
         self.presets: list[tuple[str, int, int, list[dict]]] = []  # name, bank, program, zones
 
@@ -211,7 +244,7 @@ class Bank:
         headers, sound, start = [], [], 0
         for path, samples in self.samples.items():
             end = start + len(samples)
-            fields = (path.stem.encode()[:19], start, end, start, end, _RATE, 60, 0, 0, 1)
+            fields = (path.stem.encode()[:19], start, end, start, end, self.kept.rate, 60, 0, 0, 1)
             headers.append(struct.pack("<20sIIIIIBbHH", *fields))
             sound += [samples.tobytes(), bytes(2 * 46)]  # section 7.10: 46 zeros behind each
             start = end + 46
