@@ -38,7 +38,9 @@ render() { # DATASET SEED SOUNDFONT...
   # To find FluidSynth, pyfluidsynth asks ldconfig, then a compiler, then looks into HOMEBREW_PREFIX.
   LD_LIBRARY_PATH="/usr/lib/x86_64-linux-gnu:/usr/lib64:$BOX/lib" HOMEBREW_PREFIX="$BOX" \
     nice -n 10 setsid "$here/render.sh" "$1" train "$HOURS" "$2" "$BOX/midi" "${@:3}" > "$1.log" 2>&1 < /dev/null &
+  echo $! > "$1.pid"
 }
+rendering() { local pid; for pid in "$BOX"/music-*.pid; do ! kill -0 "$(cat "$pid")" 2> /dev/null || return 0; done; return 1; }
 
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
   (cd "$1" && sha256sum --check --quiet sha256.txt) || { echo "on_box.sh: $1: damaged on the way" >&2; exit 1; }
@@ -100,7 +102,7 @@ while :; do
   minutes=$(awk -v d="$done_seconds" -v l=$((left - starting - ending)) -v m="$MORE" 'BEGIN {print (d + l) / 60 + m}')
   stint=$((left - ending / 2))
   # While music is still being made, only for a while, and then again with what there is by then.
-  ! pgrep -f "mt3lite data synthesize" > /dev/null || [ "$stint" -lt $((2 * STINT)) ] || stint=$STINT
+  ! rendering || [ "$stint" -lt $((2 * STINT)) ] || stint=$STINT
   say "training for $stint s on $pieces pieces: SEED=$SEED ${start[*]} --minutes $minutes $*"
   rm -f "$BOX/run/train.json" # which would hold the run to the pieces and the minutes it was begun with
   # --foreground: or the processes that make examples are ended, too, before the checkpoint is saved.
