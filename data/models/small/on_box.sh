@@ -29,6 +29,7 @@ starting=${STARTING:-15} ending=${ENDING:-20} # seconds before the first update,
 out=$1; shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$BOX/kit" "$out"
+BOX=$(cd "$BOX" && pwd)
 export JOBS PYTHON TIMBRES PYTHONUNBUFFERED=1
 export PYTHONPATH="$BOX/site:${here%/data/models/small}${PYTHONPATH:+:$PYTHONPATH}"
 say() { printf '== %4d s: %s\n' "$SECONDS" "$*" | tee -a "$BOX/log"; }
@@ -54,14 +55,18 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
   cp "$1"/*.sf[23] "$BOX/kit/" 2> /dev/null || true
   cp "$1/soundfonts.txt" "$BOX/kit/$number.txt"
   mapfile -t soundfonts < "$BOX/kit/$number.txt" # a line for each, their layers joined by ":"
-  cd "$BOX/kit"
-  render "$BOX/music-$number" $((SEED + number)) "${soundfonts[@]}"
-  cd - > /dev/null
-  say "took $1; rendering with ${soundfonts[*]}"
+  if [ ${#soundfonts[@]} -eq 0 ]; then
+    say "took $1; with it no soundfont is whole yet"
+  else
+    cd "$BOX/kit"
+    render "$BOX/music-$number" $((SEED + number)) "${soundfonts[@]}"
+    cd - > /dev/null
+    say "took $1; rendering with ${soundfonts[*]}"
+  fi
   shift
 done
 [ $# -eq 0 ] || shift
-[ -e "$BOX/music-0.log" ] || { echo "on_box.sh: no folder of the kit was named yet" >&2; exit 2; }
+[ -e "$BOX/kit/0.txt" ] || { echo "on_box.sh: no folder of the kit was named yet" >&2; exit 2; }
 [ "$LEG" != 0 ] || exit 0
 
 gather() { # the whole lines of manifests that grow, as one dataset
@@ -72,7 +77,7 @@ gather() { # the whole lines of manifests that grow, as one dataset
   wc -l < "$BOX/heard.jsonl"
 }
 until pieces=$(gather 2> /dev/null) && [ "$pieces" -ge "$FEWEST" ]; do
-  [ "$SECONDS" -lt "${LEG%.*}0" ] || { cat "$BOX"/music-*.log >&2; echo "on_box.sh: too little music" >&2; exit 1; }
+  [ "$SECONDS" -lt "${LEG%.*}0" ] || { cat "$BOX"/music-*.log >&2 || true; echo "on_box.sh: too little music" >&2; exit 1; }
   sleep 1
 done
 

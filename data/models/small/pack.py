@@ -184,7 +184,7 @@ def divide(sizes: dict[str, int], most_bytes: int) -> list[list[str]]:
 
 
 def fill(kit: Path, parts: Path, names: list[str], soundfonts: list[list[str]], most_bytes: int) -> None:
-    """Move files into numbered folders of a kit, the first ones first, each with the sums of its files.
+    """Move files into numbered folders of a kit, the first ones first, each with the sums of what it holds.
 
     Each tells the soundfonts (names of their layers) that are whole with it, and were not before.
     """
@@ -198,7 +198,7 @@ def fill(kit: Path, parts: Path, names: list[str], soundfonts: list[list[str]], 
         before, there = there, there | set(group)
         new = [layers for layers in soundfonts if set(layers) <= there and not set(layers) <= before]
         (folder / SOUNDFONTS).write_text("".join(":".join(layers) + "\n" for layers in new))
-        sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(group)]
+        sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
         (folder / LIST).write_text("".join(sums))
         print(
             f"{folder}: {sum(sizes[name] for name in group) / 1e6:.1f} MB in {len(group)} files, {len(new)} soundfonts"

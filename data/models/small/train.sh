@@ -8,6 +8,7 @@
 # MIDI       folder of folders of MIDI files, see render.sh
 # SOUNDFONT  each piece draws one of these
 # MINUTES    of training; the schedule is fitted to it. HOURS of music. INIT: the model to go on from, "" for none.
+# TIMBRES    chance of each instrument of training's music to sound unlike the soundfont's, 0 to 1
 # SEED, JOBS (processes that render), VALIDATION_HOURS, PYTHON: as their names say.
 #
 # Interrupted and begun again with the same arguments, every part goes on where it was. Needs what
@@ -15,9 +16,9 @@
 set -euo pipefail
 
 MINUTES=${MINUTES:-100} HOURS=${HOURS:-12} VALIDATION_HOURS=${VALIDATION_HOURS:-0.33} SEED=${SEED:-0} INIT=${INIT:-}
-JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
+JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 
-[ $# -ge 3 ] || { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 work=$1 midi=$2; shift 2
 soundfonts=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=("$1"); shift; done
@@ -25,11 +26,11 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=("$1"); shift; done
 
 export JOBS PYTHON
 mt3lite() { "$PYTHON" -m mt3lite "$@"; }
-render() { # SPLIT HOURS SEED
-  "$(dirname "$0")/render.sh" "$work/$1" "$1" "$2" "$3" "$midi" "${soundfonts[@]}"
+render() { # SPLIT HOURS SEED TIMBRES
+  TIMBRES=$4 "$(dirname "$0")/render.sh" "$work/$1" "$1" "$2" "$3" "$midi" "${soundfonts[@]}"
 }
-render train "$HOURS" "$SEED"
-render validation "$VALIDATION_HOURS" "$((SEED + 7))"
+render train "$HOURS" "$SEED" "$TIMBRES"
+render validation "$VALIDATION_HOURS" "$((SEED + 7))" 0 # with the soundfonts as they are, so that scores are comparable
 
 echo "== Training for $MINUTES minutes: $work/run"
 start=(--preset small)
