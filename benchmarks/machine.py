@@ -15,8 +15,16 @@ def describe(*distributions: str) -> dict:
         "load_average_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in distributions},
+        "versions": {name: _version(name) for name in distributions},
     }
+
+
+def _version(distribution: str) -> str | None:
+    """Return the version of a distribution; None if it is not installed, as a checkout on PYTHONPATH alone is not."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -253,7 +253,7 @@ def measure_accelerator(arguments: argparse.Namespace) -> dict:
             network.parameter_shapes(net),
         )
         if dtype == "bfloat16":
-            params = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+            params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
         search = lanes.Search(network.Transformer(net), Forced((length,)), length)
         programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=min(32, num_lanes))
         frames = rng.normal(-3, 2, (num_lanes, *shape)).astype(np.float32)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from mt3lite.config import Config
-from mt3lite.training import examples, loader, reports, sharding, trainer, update
+from mt3lite.training import examples, loader, reports, resident, sharding, trainer, update
 from mt3lite.training.datasets import Track
 from mt3lite.training.settings import TrainConfig
 
@@ -124,16 +124,19 @@ def forecast(
     )
 
 
-def _first_pools(batches: loader.Batches) -> tuple[list[loader.Batch], float]:
+def _first_pools(batches: loader.Batches | resident.Batches) -> tuple[list[loader.Batch], float]:
     """Return the batches of the first pool, and the seconds that the loader took for each of the second."""
     first = [next(batches) for _ in range(loader.POOL_BATCHES)]
+    jax.block_until_ready(first[-1].samples)
     start = time.perf_counter()
     for _ in first:
-        next(batches)
+        jax.block_until_ready(next(batches).samples)  # which a device may make
     return first, (time.perf_counter() - start) / len(first)
 
 
-def _time(program, state: update.State, place: Callable[[], dict], batches: loader.Batches):
+def _time(
+    program, state: update.State, place: Callable[[], dict], batches: loader.Batches | resident.Batches
+) -> tuple[update.State, float]:
     """Return the state after some updates with the same batch, and the seconds of one while `batches` are made."""
     rate = jnp.float32(0.0)
     state, before = program(state, place(), rate)  # warms up
@@ -164,6 +167,7 @@ def table(found: Forecast) -> str:
         return "not told" if value is None else f"{value / unit:.2f} {name}"
 
     last = found.phases[-1]
+    targets = f"{found.tokens:.0f} tokens a batch; rows of {found.target_length}, the middle length, are timed"
     speed = "" if found.flops is None else f" ({found.flops / last.seconds / 1e9:.1f} GFLOP/s)"
     rows = [
         ("devices", f"{found.num_devices} x {found.device_kind}"),
@@ -172,7 +176,7 @@ def table(found: Forecast) -> str:
         ("memory, state", f"{found.state_bytes / 2**20:.0f} MiB"),
         ("memory, update", known(found.temporary_bytes, 2**20, "MiB")),
         ("memory, process", known(found.process_bytes, 2**20, "MiB") + " of the machine's, all in all"),
-        ("targets", f"{found.tokens:.0f} tokens a batch; rows of {found.target_length}, the middle length, are timed"),
+        ("targets", targets if found.target_length else "notes alone, made on the device"),
         ("time a batch", f"{found.loader_seconds:.3f} s by the loader alone"),
     ]
     for each in found.phases:

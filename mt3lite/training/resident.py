@@ -37,9 +37,8 @@ class Block:
 
     samples: jax.Array  # int16 [tracks, longest], with zeros before and after
     num_samples: jax.Array  # int32 [tracks], without those zeros
-    times: (
-        jax.Array
-    )  # float32 [tracks, 2, N]: onsets in seconds, ascending, and offsets; infinite where there is no note
+    # float32 [tracks, 2, N]: onsets in seconds, ascending, and offsets; infinite where there is no note
+    times: jax.Array
     notes: jax.Array  # int16 [tracks, N, 4]: pitch, family, is_drum, velocity
 
 
@@ -89,7 +88,7 @@ class Batches(Iterator[loader.Batch]):
         return json.dumps({**self._identity(), "next_batch": self._next_batch}).encode()
 
     def set_state(self, state: bytes) -> None:
-        """Go on where another iterator with the same seed and batch size was; raises InputError if it was no such one."""
+        """Go on where another iterator with the same seed and batch size was; raises InputError if it was none."""
         self._next_batch = loader.next_batch(state, self._identity())
 
     def _identity(self) -> dict[str, int]:
@@ -99,7 +98,7 @@ class Batches(Iterator[loader.Batch]):
 def load(
     tracks: Sequence[datasets.Track], config: Config, augmentation: examples.AugmentConfig | None, jobs: int = 0
 ) -> list[Block]:
-    """Read tracks and bring them to the device, in blocks that an int32 can count; the last is filled with the first."""
+    """Read tracks and bring them to the device, in blocks that int32 can count; the last is filled with the first."""
     margins = _margins(config, augmentation)
     with concurrent.futures.ThreadPoolExecutor() as threads:
         lengths = list(threads.map(functools.partial(_length, sample_rate=config.spectrogram.sample_rate), tracks))
@@ -275,7 +274,10 @@ def _interpolated(samples: jax.Array, places: jax.Array) -> jax.Array:
 
 
 def _table(times: jax.Array, heard: jax.Array, notes: jax.Array, semitones: jax.Array, config: Config) -> jax.Array:
-    """What `examples.note_table` does: seconds [2, N] from the segment's start, notes int32 [N, 4] -> int32 [N, columns]."""
+    """What `examples.note_table` does, with seconds [2, N] from the segment's start and notes int32 [N, 4].
+
+    Returns int32 [N, losses.NUM_COLUMNS].
+    """
     steps_per_second = config.vocabulary.steps_per_second
     positions_per_step = (
         float(config.spectrogram.frames_per_second) / config.network.frames_per_position / steps_per_second

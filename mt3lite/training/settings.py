@@ -72,11 +72,10 @@ class TrainConfig:
                 f"listening_fraction and reading_fraction: {self.listening_fraction} and {self.reading_fraction} are "
                 "more than the whole run"
             )
-
         if self.resident and [name for name, _ in self.phases()] != ["encoder"]:
             raise InputError(
                 "resident: examples that are made on the device have no tokens, so that the encoder alone can learn "
-                "from them; set listening_fraction to 1"
+                "from them; set listening_fraction to 1 and reading_fraction to 0 (--listening 1 --reading 0)"
             )
 
     def phases(self) -> list[tuple[str, float]]:
