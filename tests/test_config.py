@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import pytest
 
-from mt3lite import config, vocabulary
+from mt3lite import config, vocabulary, weights
 from mt3lite.errors import InputError
 
 
@@ -88,6 +89,33 @@ def test_missing_keys_are_named():
     del values["segments"]["edges"]
     with pytest.raises(InputError, match="here: missing key segments.edges"):
         config.from_json(json.dumps(values), "here")
+
+
+LATER = {"note_channels": 48, "note_blocks": 0, "note_ends": False}
+
+
+def test_a_model_folder_from_before_a_setting_has_its_default(tiny_folder, tmp_path):
+    """Such a folder says nothing of them; what every folder has said is still wanted."""
+    folder = tmp_path / "older"
+    shutil.copytree(tiny_folder, folder)
+    header = json.loads((folder / "config.json").read_text())
+    for name, value in LATER.items():
+        assert header["config"]["network"].pop(name) == value
+    (folder / "config.json").write_text(json.dumps(header))
+    assert weights.load(folder).config == weights.load(tiny_folder).config
+    del header["config"]["network"]["mlp_dim"]
+    (folder / "config.json").write_text(json.dumps(header))
+    with pytest.raises(InputError, match=r"config\.json: .*missing key .*network\.mlp_dim"):
+        weights.load(folder)
+
+
+def test_settings_that_came_later_are_checked_like_any():
+    with pytest.raises(InputError, match="network.note_blocks: 65 is not from 0 to 64"):
+        config.from_json(edited("network", note_blocks=65), "here")
+    with pytest.raises(InputError, match="network.note_ends: 1 is not of type bool"):
+        config.from_json(edited("network", note_ends=1), "here")
+    told = config.from_json(edited("network", note_channels=16, note_blocks=2, note_ends=True), "here").network
+    assert (told.note_channels, told.note_blocks, told.note_ends) == (16, 2, True)
 
 
 def test_a_config_is_a_value():

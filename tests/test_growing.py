@@ -74,3 +74,24 @@ def test_what_is_new_can_learn(params):
 def test_a_network_that_is_no_larger_one_is_refused(params, changes, message):
     with pytest.raises(InputError, match=message):
         growing.grow(params, TINY, larger(**changes), seed=0)
+
+
+def test_note_blocks_grow_in_number_alone(params):
+    """Their norms are over all channels, so that more of these would change what they do."""
+    some = larger(note_channels=16, note_blocks=1)
+    shapes = network.parameter_shapes(some.network)
+    known = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
+    with pytest.raises(InputError, match="note_channels: cannot grow where there are note_blocks"):
+        growing.grow(known, some, larger(note_channels=24, note_blocks=1), seed=0)
+    with pytest.raises(InputError, match="note_blocks: 0 is less than the 1"):
+        growing.grow(known, some, larger(note_channels=16), seed=0)
+
+    more = larger(note_channels=16, note_blocks=2)
+    grown = growing.grow(known, some, more, seed=0)
+    frames = np.random.default_rng(2).normal(size=(1, 30, TINY.spectrogram.num_bins)).astype(np.float32)
+    before, after = (
+        network.Transformer(each.network).apply({"params": weights}, frames, method="encode").heads
+        for each, weights in ((some, known), (more, grown))
+    )
+    for name, array in before.items():
+        np.testing.assert_allclose(after[name], array, rtol=1e-4, atol=1e-4)

@@ -44,23 +44,27 @@ def _table(*rows):
 
 
 def test_note_activity_by_hand():
-    """One note inside, one from before, one drum, one beyond the end, one pitch no piano has."""
+    """One note inside, one from before, one drum, one beyond the end, one pitch no piano has, one that sounds on."""
     table = _table(
-        (2, 4, 60, 3, 0, 127), (-5, 1, 64, 0, 0, 90), (3, 3, 38, 0, 1, 64), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0)
+        *((2, 4, 60, 3, 0, 127), (-5, 1, 64, 0, 0, 90), (3, 3, 38, 0, 1, 64), (99, 120, 61, 0, 0), (1, 2, 5, 0, 0)),
+        (7, 8, 70, 5, 0, 127),
     )
     activity = losses.note_activity(table, 8)
-    assert np.argwhere(activity["onset"][0]).tolist() == [[2, 60 - 21]]
-    assert np.argwhere(activity["family"][0]).tolist() == [[0, 64 - 21, 0], [2, 60 - 21, 3], [3, 60 - 21, 3]]
+    assert np.argwhere(activity["onset"][0]).tolist() == [[2, 60 - 21], [7, 70 - 21]]
+    sounding = [[0, 64 - 21, 0], [2, 60 - 21, 3], [3, 60 - 21, 3], [7, 70 - 21, 5]]
+    assert np.argwhere(activity["family"][0]).tolist() == sounding
     assert np.argwhere(activity["drum"][0]).tolist() == [[3, 38]]
-    assert np.argwhere(activity["frame"][0]).tolist() == [[0, 64 - 21], [2, 60 - 21], [3, 60 - 21]]
+    assert np.argwhere(activity["frame"][0]).tolist() == [row[:2] for row in sounding]
+    assert np.argwhere(activity["end"][0]).tolist() == [[1, 64 - 21], [4, 60 - 21]]
     assert (activity["velocity"] == activity["onset"]).all()
     assert activity["drum_velocity"][0, 3, 38] == np.float32(64 / 127) == activity["drum_velocity"].sum()
 
 
 def test_a_note_shorter_than_a_position_still_sounds_in_one():
-    """Its onset and offset fall into the same position."""
+    """Its onset and offset fall into the same position; it ends in the next."""
     activity = losses.note_activity(_table((2, 2, 60, 0, 0)), 8)
     assert np.argwhere(activity["frame"][0]).tolist() == [[2, 39]]
+    assert np.argwhere(activity["end"][0]).tolist() == [[3, 39]]
 
 
 def test_auxiliary_loss_prefers_the_right_notes():
@@ -70,3 +74,16 @@ def test_auxiliary_loss_prefers_the_right_notes():
     right = {name: 8.0 * value - 4.0 for name, value in activity.items()}
     silent = {name: jnp.full_like(value, -4.0) for name, value in activity.items()}
     assert losses.auxiliary_loss(right, table) < losses.auxiliary_loss(silent, table)
+
+
+def test_ends_count_where_they_are_heard():
+    """Heads that tell no ends have the loss of the rest; those that do want them in their places."""
+    table = _table((2, 4, 60, 3, 0))
+    activity = losses.note_activity(table, 8)
+    right = {name: 8.0 * value - 4.0 for name, value in activity.items()}
+    late = right | {"end": jnp.roll(right["end"], 1, axis=1)}
+    without = {name: value for name, value in right.items() if name != "end"}
+    costs = [float(losses.auxiliary_loss(logits, table)) for logits in (without, right, late)]
+    assert costs[0] < costs[1] < costs[2]
+    # In 8 positions, two logits are 4 where -4 is right, or the other way round: each costs 4 more.
+    assert costs[2] - costs[1] == pytest.approx(losses.ONSET_WEIGHT * 2 * 4 / 8, rel=1e-3)

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import tones
 
-from mt3lite import config, notes, segments
+from mt3lite import cli, config, notes, segments, weights
 from mt3lite.errors import InputError
 from mt3lite.training import examples, losses, resident, settings, trainer
 
@@ -124,9 +124,48 @@ def test_another_sample_rate_is_refused(tmp_path, tracks):
         resident.load([other], TINY, None)
 
 
-def test_the_encoder_alone_can_learn_so():
-    with pytest.raises(InputError, match="resident: .* set listening_fraction to 1"):
-        settings.TrainConfig(resident=True)
+@pytest.mark.parametrize("otherwise", [{}, {"freeze_encoder": True}, {"listening_fraction": 0.9}])
+def test_the_encoder_alone_can_learn_so(otherwise):
+    with pytest.raises(InputError, match="resident: .* set listening_fraction to 1 and reading_fraction to 0"):
+        settings.TrainConfig(**{"listening_fraction": 0.5, "reading_fraction": 0.0} | otherwise, resident=True)
+    alone = settings.TrainConfig(listening_fraction=1.0, reading_fraction=0.0, resident=True)
+    assert alone.for_update() == dataclasses.replace(alone, resident=False).for_update()  # no other program
+
+
+def test_the_music_lies_on_one_device(tracks, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    alone = settings.TrainConfig(listening_fraction=1.0, reading_fraction=0.0, resident=True)
+    with pytest.raises(InputError, match="resident: the music can lie on one device, and there are 2"):
+        trainer.share_of_batches(tracks, TINY, alone, None)
+
+
+@pytest.fixture
+def dataset(tmp_path, tracks, monkeypatch):
+    """The tracks as a folder for the command, which keeps its programs in a folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    arguments = ["data", "import", "folder", str(tracks[0].audio.parent), "--out", str(tmp_path / "data")]
+    assert cli.main([*arguments, "--split", "train"]) == 0
+    return tmp_path / "data"
+
+
+def test_the_command_tells_what_such_a_run_costs(dataset, capsys):
+    recipe = ["--data", str(dataset), "--preset", "tiny", "--batch-size", "2", "--resident", "--dry-run"]
+    capsys.readouterr()
+    assert cli.main(["train", *recipe, "--listening", "1", "--reading", "0"]) == 0
+    told = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines() if "  " in line)
+    assert told["targets"].strip() == "notes alone, made on the device"
+    assert told["time an update"].endswith("100 % of the run, the encoder alone")
+    assert float(told["time a batch"].split()[0]) > 0
+    assert cli.main(["train", *recipe]) == 1
+    assert "(--listening 1 --reading 0)" in capsys.readouterr().err
+
+
+def test_a_run_by_the_command_leaves_a_model(dataset, tmp_path, capsys):
+    recipe = ["--data", str(dataset), "--preset", "tiny", "--batch-size", "2", "--resident", "--steps", "2"]
+    recipe += ["--listening", "1", "--reading", "0", "--log-every", "1"]
+    assert cli.main(["train", *recipe, "--workdir", str(tmp_path / "run")]) == 0
+    assert weights.load(tmp_path / "run" / "model").config.network == TINY.network
+    assert len((tmp_path / "run" / "curve.csv").read_text().splitlines()) == 3
 
 
 def test_a_run_goes_on_where_it_was(tmp_path, tracks):

@@ -28,6 +28,8 @@ _READERS = {
     ("front_end", "pitch_out"): 4,
     ("heads", "pitch_in"): 1,
 }
+_ENDS = ("encoder", "heads", "pitch_out", "kernel")  # the last column, see `hearing.NoteHeads`
+_SELDOM = -4.0  # a logit
 _RESIDUAL_OUTPUTS = (("out", "kernel"), ("wo", "kernel"))  # what a layer adds to the stream comes through these
 
 
@@ -37,7 +39,7 @@ def grow(params: dict, old: Config, new: Config, seed: int) -> dict:
     Args:
         params: of a network with the settings `old`.
         old: settings of the trained model.
-        new: settings of the larger one; it may have more layers and more channels in its front end.
+        new: settings of the larger one; it may have more of what `GROWING` names.
         seed: of the weights that nothing reads yet.
 
     Returns:
@@ -57,6 +59,8 @@ def grow(params: dict, old: Config, new: Config, seed: int) -> dict:
             grown[path] = np.asarray(known[path], np.float32)
         else:
             grown[path] = _widened(path, np.asarray(known[path], np.float32), array, old.network.front_end_channels)
+    if new.network.note_ends and not old.network.note_ends and _ENDS in grown:
+        _expect_no_ends(grown)
     return traverse_util.unflatten_dict(grown)
 
 
@@ -80,6 +84,12 @@ def _initial(config: Config, seed: int) -> dict:
     init = jax.jit(network.Transformer(config.network).init)
     params = init(jax.random.key(seed), frames, jnp.zeros((1, 2), jnp.int32))["params"]
     return jax.tree.map(lambda array: np.array(array, np.float32), params)
+
+
+def _expect_no_ends(grown: dict[tuple[str, ...], np.ndarray]) -> None:
+    """Let the new head say that no note ends, since what is heard to end is written so."""
+    for path, value in ((_ENDS, 0.0), ((*_ENDS[:-1], "bias"), _SELDOM)):
+        grown[path] = np.concatenate([grown[path][..., :-1], np.full_like(grown[path][..., -1:], value)], axis=-1)
 
 
 def _widened(path: tuple[str, ...], old: np.ndarray, fresh: np.ndarray, old_channels: int) -> np.ndarray:
