@@ -55,3 +55,9 @@ def test_what_was_predicted_and_the_tables(run):
     assert "| `train` | 12 s |" in lines
     assert "| examples a second, the decoder alone | 40.0, 40.0 |" in lines
     assert "| memory of the process, MiB | 1024, 1000 |" in lines
+
+
+def test_a_package_that_is_not_installed_has_no_version():
+    """As mt3lite itself on a machine that it was only carried to."""
+    versions = walk.machine.describe("jax", "no-such-package")["versions"]
+    assert versions["no-such-package"] is None and versions["jax"][0].isdigit()

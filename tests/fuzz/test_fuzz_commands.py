@@ -71,7 +71,8 @@ WORDS = st.sampled_from(
 )
 WORDS |= st.sampled_from(["small", "tiny", "none", "mt3", "a" * 5000, "\u2028", "folder", "maestro", "urmp"])
 FLAGS = ("--quiet", "--verbose", "--overwrite", "--plot", "--convert", "--skip-faulty", "--augment", "--stems", "--")
-FLAGS += ("--dry-run", "--no-augmentation", "--to-t5x", "--freeze-encoder", "--rematerialise", "--help", "--nonsense")
+FLAGS += ("--dry-run", "--no-augmentation", "--to-t5x", "--freeze-encoder", "--rematerialise", "--resident", "--help")
+FLAGS += ("--nonsense",)
 # Left out: --coordinator, which waits for others; --jobs and --workers, which start processes; --sonify, which plays.
 OF_COMMANDS = {
     "transcribe": {
