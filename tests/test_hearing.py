@@ -154,6 +154,41 @@ def test_a_note_that_ends_where_it_begins_again_has_hints_like_any():
     assert np.isfinite(hints_after([*started, token("shift", 90)], logits)).all()
 
 
+def with_end(logits: dict[str, jax.Array], step: int, pitch: int) -> dict[str, jax.Array]:
+    """Return logits of ears that also hear a note end."""
+    end = np.full((1, POSITIONS, hearing.NUM_PITCHES), SILENT, np.float32)
+    end[0, position_of(step), pitch - hearing.LOWEST_PITCH] = SURE
+    return logits | {"end": jnp.asarray(end)}
+
+
+def test_an_end_that_is_heard_ends_a_note_whose_room_sounds_on():
+    logits = with_end(heads((60, 120, 64, PIANO)), 90, 64)
+    started = [TIE, token("shift", 60), token("program", PIANO), token("velocity", HEARD_BIN), token("pitch", 64)]
+    assert abs(best(hints_after(started, logits), "shift") - 90) < NET.frames_per_position
+    assert best(hints_after([*started, token("shift", 90)], logits), "velocity") == 0
+    # Without it the note ends where it sounds no more.
+    del logits["end"]
+    assert abs(best(hints_after(started, logits), "shift") - 120) < NET.frames_per_position
+
+
+def test_a_note_that_is_struck_again_is_not_left_silent_by_the_end_of_the_one_before():
+    logits = with_end(heads((60, 90, 64, PIANO), (90, 120, 64, PIANO)), 90, 64)
+    started = [TIE, token("shift", 60), token("program", PIANO), token("velocity", HEARD_BIN), token("pitch", 64)]
+    again = [*started, token("shift", 90), token("pitch", 64)]
+    assert abs(best(hints_after(started, logits), "shift") - 90) < NET.frames_per_position
+    assert best(hints_after([*started, token("shift", 90)], logits), "pitch") == 64
+    assert abs(best(hints_after(again, logits), "shift") - 120) < NET.frames_per_position
+
+
+def test_kicks_and_snares_have_to_be_surer_than_other_drums():
+    unsure = heads()
+    unsure["drum"] = unsure["drum"].at[0, position_of(60)].set(-1.2)
+    loudest = vocabulary.velocity_to_bin(127, CONFIG.vocabulary.num_velocity_bins)
+    here = hints_after([TIE, token("shift", 60), token("velocity", loudest)], unsure)
+    kick, hat = (here[token("drum", pitch)] for pitch in (36, 42))
+    assert hat > 0 > kick
+
+
 def test_an_onset_that_is_heard_for_a_while_is_written_once():
     """Its echoes on either side of the peak hint at nothing."""
     logits = heads((60, 150, 64, PIANO))
