@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 NUM_FAMILIES = 16  # General MIDI families
 NUM_DRUMS = 128
 PROGRAMS_PER_FAMILY = 8
-# How far above and below a pitch, in semitones, a `NoteBlock` listens: its neighbours, and where overtones are shared.
-SPACINGS = (1, 2, 4, 8)  # of the positions that it listens to
+SPACINGS = (1, 2, 4, 8)  # of the positions that a `NoteBlock` listens to
+# How far above and below a pitch, in semitones, it listens: at the next pitches, and where overtones are shared.
 NEIGHBOURS = (-19, -12, -1, 1, 12, 19)
 
 WEIGHT = 8.0  # of the hints, beside the decoder's own logits
