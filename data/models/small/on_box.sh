@@ -20,10 +20,10 @@
 # SEED, JOBS (processes that render), STINT (seconds), TIMBRES, PYTHON: as their names say.
 set -euo pipefail
 
-LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-200} SEED=${SEED:-0} STINT=${STINT:-170}
+LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-200} SEED=${SEED:-0} STINT=${STINT:-240}
 BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
-starting=${STARTING:-15} ending=${ENDING:-20} # seconds before the first update, and to save, write and copy the model
+starting=${STARTING:-50} ending=${ENDING:-20} # seconds before the first updates, and to save, write and copy the model
 
 [ $# -ge 1 ] || { sed -n '2,23s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1; shift
