@@ -13,6 +13,7 @@ the length that is forced on it.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -160,6 +161,18 @@ def real_lengths(settings) -> tuple[int, ...]:
     return tuple(len(target) for target in targets)
 
 
+def random_params(net, rng) -> dict:
+    """Return a parameter tree of a network, float32: normal numbers whose variance is one over the inputs."""
+    import jax
+    import numpy as np
+
+    from mt3lite import network
+
+    return jax.tree.map(
+        lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32), network.parameter_shapes(net)
+    )
+
+
 def decode_mt3(settings, params: dict, frames, lengths: tuple[int, ...], precision: str, turns: int) -> dict:
     """Decode segments (frames [N, F, bins]) of forced lengths by 8 lanes; return the best and median seconds."""
     import jax
@@ -195,10 +208,7 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
 
     settings = config.preset("mt3")
     rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape).astype(np.float32),
-        network.parameter_shapes(settings.network),
-    )
+    params = random_params(settings.network, rng)
     shape = settings.segments.input_frames, settings.spectrogram.num_bins
     frames = rng.normal(-3, 2, (30, *shape)).astype(np.float32)  # 30 segments: 61 s
     real = real_lengths(settings)
@@ -248,12 +258,7 @@ def measure_accelerator(arguments: argparse.Namespace) -> dict:
         settings = config.preset("mt3")
         net = dataclasses.replace(settings.network, dtype=dtype)
         shape = settings.segments.input_frames, settings.spectrogram.num_bins
-        params = jax.tree.map(
-            lambda leaf: jnp.asarray(rng.normal(0, leaf.shape[0] ** -0.5, leaf.shape), jnp.float32),
-            network.parameter_shapes(net),
-        )
-        if dtype == "bfloat16":
-            params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+        params = jax.tree.map(functools.partial(jnp.asarray, dtype=dtype), random_params(net, rng))
         search = lanes.Search(network.Transformer(net), Forced((length,)), length)
         programs = lanes.Programs(search, params, shape, num_lanes=num_lanes, encode_batch=min(32, num_lanes))
         frames = rng.normal(-3, 2, (num_lanes, *shape)).astype(np.float32)

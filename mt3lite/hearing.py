@@ -31,8 +31,8 @@ NEIGHBOURS = (-19, -12, -1, 1, 12, 19)
 
 WEIGHT = 8.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
-# that is half believed in is seldom believed in a position earlier or later. These and the next nine were found on
-# held-out pieces with training's sounds.
+# that is half believed in is seldom believed in a position earlier or later. These and those that follow, but for
+# the bounds of hints, were found on held-out pieces with training's sounds.
 ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
 # Kicks and snares are heard more surely than the rest, which would not be written at all if they had to be as sure
 # (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
@@ -87,7 +87,7 @@ class NoteHeads(nn.Module):
     channels: int = 48  # features of a pitch
     blocks: int = 0  # `NoteBlock`s that those go through, with `SPACINGS` in turn
     ends: bool = False  # whether it is told, too, which notes end
-    dtype: jnp.dtype = jnp.float32  # of the blocks
+    dtype: jnp.dtype = jnp.float32  # of the blocks and what leads into them
 
     @nn.compact
     def __call__(self, encoded: jax.Array, pitch_features: jax.Array | None) -> dict[str, jax.Array]:

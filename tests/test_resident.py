@@ -194,3 +194,17 @@ def test_note_tables_of_silence(tmp_path):
     batch = next(resident.Batches([track], TINY, None, batch_size=16, seed=5))
     assert min(len(rows(table)) for table in batch.notes) == 0
     assert notes.read_midi(track.midi).size == 2
+
+
+def test_a_damaged_recording_is_told_by_its_name(tmp_path, tracks):
+    whole = tracks[1].audio.read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 4))
+    with pytest.raises(InputError, match=r"cut\.flac: "):
+        resident.load([dataclasses.replace(tracks[1], audio=tmp_path / "cut.flac")], TINY, None)
+
+
+def test_families_are_as_fine_as_the_model_tells_them_apart(tracks):
+    flat = dataclasses.replace(TINY, codec=dataclasses.replace(TINY.codec, granularity="flat"))
+    (block,) = resident.load(tracks, flat, None)
+    assert np.asarray(resident.load(tracks, TINY, None)[0].notes)[..., 1].max() == 4
+    assert np.asarray(block.notes)[..., 1].max() == 0

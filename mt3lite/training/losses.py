@@ -87,8 +87,9 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
 def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
     """Return the loss of `hearing.NoteHeads`' logits, summed over pitches and heads, mean over positions; a scalar.
 
-    Binary cross-entropy of what begins, sounds and is struck; where a note sounds, the cross-entropy of its instrument
-    family; where one begins, the squared error of its velocity. Onsets count `ONSET_WEIGHT` times.
+    Binary cross-entropy of what begins, sounds, ends (where that is told) and is struck; where a note sounds, the
+    cross-entropy of its instrument family; where one begins, the squared error of its velocity. Onsets and ends count
+    `ONSET_WEIGHT` times.
     """
     batch, positions, _ = logits["onset"].shape
     targets = note_activity(notes, positions)

@@ -19,9 +19,8 @@ from collections.abc import Iterator, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import soundfile
 
-from mt3lite import processes, segments
+from mt3lite import audio, instruments, processes, segments
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets, device_effects, examples, loader, losses
@@ -99,25 +98,24 @@ def load(
     tracks: Sequence[datasets.Track], config: Config, augmentation: examples.AugmentConfig | None, jobs: int = 0
 ) -> list[Block]:
     """Read tracks and bring them to the device, in blocks that int32 can count; the last is filled with the first."""
-    margins = _margins(config, augmentation)
+    margins, rate = _margins(config, augmentation), config.spectrogram.sample_rate
     with concurrent.futures.ThreadPoolExecutor() as threads:
-        lengths = list(threads.map(functools.partial(_length, sample_rate=config.spectrogram.sample_rate), tracks))
+        lengths = list(threads.map(functools.partial(_length, sample_rate=rate), tracks))
         longest = max(lengths) + sum(margins)
         num_blocks = -(-len(tracks) * longest // (MOST_VALUES - 1))
         size = -(-len(tracks) // num_blocks)
         # Nothing is asked for where there is no sound.
         tables = [
-            table[table["onset"] < length / config.spectrogram.sample_rate]
-            for table, length in zip(_tables(tracks, jobs), lengths, strict=True)
+            table[table["onset"] < length / rate] for table, length in zip(_tables(tracks, jobs), lengths, strict=True)
         ]
         most_notes = max(examples.MAX_NOTES, *map(len, tables))
         blocks = []
         for number in range(num_blocks):
             chosen = [(number * size + i) % len(tracks) for i in range(size)]
             samples = np.zeros((size, longest), np.int16)
-            fill = functools.partial(_fill, before=margins[0])
+            fill = functools.partial(_fill, before=margins[0], sample_rate=rate)
             list(threads.map(fill, samples, (tracks[i] for i in chosen)))
-            times, notes = _stack([tables[i] for i in chosen], most_notes)
+            times, notes = _stack([tables[i] for i in chosen], most_notes, config.codec.granularity)
             num_samples = np.array([lengths[i] for i in chosen], np.int32)
             blocks.append(Block(*map(jnp.asarray, (samples, num_samples, times, notes))))
     return blocks
@@ -140,26 +138,20 @@ def _length(track: datasets.Track, sample_rate: int) -> int:
     """Return the samples of a track; raises InputError unless its files can be cut as they are."""
     lengths = []
     for path in track.recordings:
-        try:
-            told = soundfile.info(path)
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{path}: cannot be read as audio: {error.error_string}") from error
-        if told.samplerate != sample_rate:
+        told = audio.info(path)
+        if told.sample_rate != sample_rate:
             raise InputError(
-                f"{path}: has {told.samplerate} Hz; what is to lie on the device must have the {sample_rate} Hz of the "
-                "model: convert it, or train without --resident"
+                f"{path}: has {told.sample_rate} Hz; what is to lie on the device must have the {sample_rate} Hz of "
+                "the model: convert it, or train without --resident"
             )
-        lengths.append(told.frames)
+        lengths.append(round(told.duration_seconds * sample_rate))
     return max(lengths)
 
 
-def _fill(row: np.ndarray, track: datasets.Track, before: int) -> None:
-    """Write the sum of a track's files into a row of zeros, int16."""
-    total = np.zeros(len(row) - before, np.int32)
-    for path in track.recordings:
-        samples, _ = soundfile.read(path, dtype="int16", always_2d=True)
-        total[: len(samples)] += samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1).astype(np.int32)
-    row[before:] = np.clip(total, -_FULL_SCALE, _FULL_SCALE - 1)
+def _fill(row: np.ndarray, track: datasets.Track, before: int, sample_rate: int) -> None:
+    """Write a track's sound into a row of zeros, int16."""
+    samples = datasets.load_samples(track, sample_rate)[: len(row) - before]  # longer where a header did but estimate
+    row[before : before + len(samples)] = np.clip(np.round(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
 
 
 def _tables(tracks: Sequence[datasets.Track], jobs: int) -> list[np.ndarray]:
@@ -173,14 +165,15 @@ def _tables(tracks: Sequence[datasets.Track], jobs: int) -> list[np.ndarray]:
         return list(told)
 
 
-def _stack(tables: Sequence[np.ndarray], most_notes: int) -> tuple[np.ndarray, np.ndarray]:
+def _stack(tables: Sequence[np.ndarray], most_notes: int, granularity: str) -> tuple[np.ndarray, np.ndarray]:
     """Return notes as `Block` holds them: its `times` and `notes`."""
     times = np.full((len(tables), 2, most_notes), np.inf, np.float32)
     notes = np.zeros((len(tables), most_notes, 4), np.int16)
     for row, table in enumerate(tables):
         table = table[np.argsort(table["onset"], kind="stable")]
         times[row, :, : len(table)] = table["onset"], table["offset"]
-        for column, values in enumerate((table["pitch"], table["program"] // 8, table["is_drum"], table["velocity"])):
+        family = instruments.map_program(table["program"], granularity) // instruments.PROGRAMS_PER_FAMILY
+        for column, values in enumerate((table["pitch"], family, table["is_drum"], table["velocity"])):
             notes[row, : len(table), column] = values
     return times, notes
 
