@@ -3,7 +3,8 @@
     data/models/small/recorded.py FOLDER OUT.sf2 [--displaced SEMITONES] [--rate HZ] [--longest SECONDS]
 
 FOLDER holds folders named as the instruments below, with a file for each note that was recorded, named after it
-(C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. A `drums` folder holds the strokes named below.
+(C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. `kit-NUMBER` folders hold the strokes of a drum kit
+as [kits.py](kits.py) lays them out.
 The soundfont has the programs of those instruments alone: play it over one that has all, as
 `--soundfont OUT.sf2:FluidR3_GM.sf2`.
 
@@ -29,52 +30,77 @@ import numpy as np
 
 from mt3lite import files
 
-# What plays General MIDI programs: instruments and the lowest key of each, so that two may share a keyboard.
-_PIANO, _STRINGS = [("piano", 0)], [("contrabass", 0), ("cello", 40), ("violin", 60)]
+# What plays General MIDI programs: instruments and the lowest key of each, so that two may share a keyboard. Of several
+# choices, the first is taken whose instruments are all there.
+_STRINGS = [
+    [("contrabass", 0), ("cello", 40), ("viola", 52), ("violin", 64)],
+    [("contrabass", 0), ("cello", 40), ("violin", 60)],
+    [("strings-section", 0)],
+]  # fmt: skip
+_BRASS = [[("tuba", 0), ("trombone", 40), ("trumpet", 62)], [("brass-section", 0)]]
+
+
+def _one_of(*names: str) -> list[list[tuple[str, int]]]:
+    return [[(name, 0)] for name in names]
+
+
 PROGRAMS = {
-    0: _PIANO, 1: _PIANO, 2: _PIANO, 13: [("xylophone", 0)], 19: [("organ", 0)], 20: [("harmonium", 0)],
-    24: [("guitar-nylon", 0)], 25: [("guitar-acoustic", 0)], 26: [("guitar-electric", 0)], 27: [("guitar-electric", 0)],
-    33: [("bass-electric", 0)], 34: [("bass-electric", 0)],
-    40: [("violin", 0)], 41: [("cello", 0), ("violin", 57)], 42: [("cello", 0)], 43: [("contrabass", 0)],
-    46: [("harp", 0)], 48: _STRINGS, 49: _STRINGS, 56: [("trumpet", 0)], 57: [("trombone", 0)], 58: [("tuba", 0)],
-    60: [("french-horn", 0)], 61: [("tuba", 0), ("trombone", 40), ("trumpet", 62)], 64: [("saxophone", 0)],
-    65: [("saxophone", 0)], 66: [("saxophone", 0)], 70: [("bassoon", 0)], 71: [("clarinet", 0)], 72: [("flute", 0)],
-    73: [("flute", 0)],
+    0: _one_of("piano"), 1: _one_of("piano"), 2: _one_of("piano-electric-grand", "piano"),
+    4: _one_of("e-piano", "e-piano-tine"), 5: _one_of("e-piano-fm", "e-piano"), 6: _one_of("harpsichord"),
+    7: _one_of("clavinet"), 8: _one_of("celesta"), 9: _one_of("glockenspiel"), 11: _one_of("vibraphone"),
+    12: _one_of("marimba"), 13: _one_of("xylophone"), 14: _one_of("tubular-bells"), 16: _one_of("organ-drawbar"),
+    17: _one_of("organ-percussive"), 18: _one_of("organ-rock"), 19: _one_of("organ", "organ-church"),
+    20: _one_of("harmonium", "reed-organ"), 21: _one_of("reed-organ"), 24: _one_of("guitar-nylon"),
+    25: _one_of("guitar-acoustic", "guitar-steel"), 26: _one_of("guitar-electric", "guitar-clean"),
+    27: _one_of("guitar-electric", "guitar-clean"), 28: _one_of("guitar-muted"), 29: _one_of("guitar-overdriven"),
+    30: _one_of("guitar-distorted"), 32: _one_of("contrabass-pizzicato"), 33: _one_of("bass-electric", "bass-finger"),
+    34: _one_of("bass-electric", "bass-pick"), 36: _one_of("bass-slap"), 37: _one_of("bass-slap"),
+    38: _one_of("synth-bass"), 39: _one_of("synth-bass"), 40: _one_of("violin", "strings-bowed"),
+    41: [[("viola", 0)], [("cello", 0), ("violin", 57)], [("strings-bowed", 0)]], 42: _one_of("cello", "strings-bowed"),
+    43: _one_of("contrabass", "strings-bowed"), 44: _one_of("strings-tremolo"), 45: _one_of("pizzicato"),
+    46: _one_of("harp"), 48: _STRINGS, 49: _STRINGS, 50: _one_of("synth-strings"), 51: _one_of("synth-strings"),
+    52: _one_of("choir-aah"), 53: _one_of("choir-ooh"), 54: _one_of("synth-voice"),
+    56: _one_of("trumpet", "trumpet-like"), 57: _one_of("trombone", "horn-like"), 58: _one_of("tuba", "horn-like"),
+    60: _one_of("french-horn", "horn-like"), 61: _BRASS, 62: _one_of("synth-brass"), 63: _one_of("synth-brass"),
+    64: _one_of("saxophone-soprano", "saxophone", "reed-sax"), 65: _one_of("saxophone", "reed-sax"),
+    66: _one_of("saxophone", "reed-sax"), 67: _one_of("saxophone-baritone", "saxophone", "reed-sax"),
+    68: _one_of("oboe", "reed-double"), 69: _one_of("oboe", "reed-double"), 70: _one_of("bassoon", "reed-double"),
+    71: _one_of("clarinet", "reed-clarinet"), 72: _one_of("flute", "flute-breathy"),
+    73: _one_of("flute", "flute-breathy"), 74: _one_of("flute-breathy"), 75: _one_of("flute-breathy"),
+    80: _one_of("lead-square"), 81: _one_of("lead-saw"), 82: _one_of("lead-calliope"), 83: _one_of("lead-chiff"),
+    86: _one_of("lead-fifth"), 88: _one_of("pad-metallic"),
+    89: _one_of("pad-warm"), 90: _one_of("pad-poly"), 91: _one_of("pad-choir"), 92: _one_of("pad-bowed"),
+    93: _one_of("pad-metallic"), 95: _one_of("pad-sweep"), 105: _one_of("banjo"), 108: _one_of("kalimba"),
+    114: _one_of("steel-drums"),
 }  # fmt: skip
-ENSEMBLES = {48: (-9, 0, 8), 49: (-14, 3, 13), 61: (-7, 0, 9)}  # players, by what they are out of tune, cents
-# Kits of bank 128: strokes by General MIDI key.
-_ACOUSTIC = {
-    35: "drum_bass_soft", 36: "drum_bass_hard", 38: "drum_snare_hard", 40: "drum_snare_soft", 41: "drum_tom_lo_soft",
-    42: "drum_cymbal_closed", 43: "drum_tom_lo_hard", 44: "drum_cymbal_pedal", 45: "drum_tom_mid_soft",
-    46: "drum_cymbal_open", 47: "drum_tom_mid_hard", 48: "drum_tom_hi_soft", 49: "drum_cymbal_hard",
-    50: "drum_tom_hi_hard", 51: "drum_cymbal_soft", 55: "drum_splash_hard", 56: "drum_cowbell", 57: "drum_cymbal_hard",
-    59: "drum_cymbal_soft",
-}  # fmt: skip
-_ANALOG = {
-    **_ACOUSTIC, 35: "beats_06-46", 36: "beats_06-38", 37: "beats_09-12", 38: "beats_01-21", 39: "beats_01-26",
-    40: "beats_06-25", 42: "beats_09-10", 44: "beats_06-28",
-}  # fmt: skip
-KITS = {
-    0: _ACOUSTIC,
-    8: {**_ACOUSTIC, 35: "bd_boom", 36: "drum_heavy_kick", 38: "sn_generic", 40: "sn_dolf"},
-    16: _ANALOG,
-    24: {**_ACOUSTIC, 35: "bd_fat", 36: "bd_haus", 38: "elec_hi_snare", 40: "elec_snare"},
-    25: {**_ACOUSTIC, 35: "bd_808", 36: "bd_808", 38: "sn_zome", 40: "elec_lo_snare", 49: "elec_cymbal"},
-}
-_RELEASE_SECONDS = {"piano": 0.3, "harp": 1.5, "xylophone": 1.0, "organ": 0.4}
+# Players of ensembles, by what they are out of tune, cents, where soloists were recorded.
+ENSEMBLES = {48: (-9, 0, 8), 49: (-14, 3, 13), 61: (-7, 0, 9)}
+# General MIDI kits that the strokes of another may play, and that their programs are of, where they have no own.
+OTHER_KITS = {0: (8, 16, 32, 40)}
+_HIHATS = (42, 44, 46)  # each ends the others
+_LAYERS = {
+    1: (127,),
+    2: (79, 127),
+    3: (63, 99, 127),
+}  # highest velocities of the strokes of a key, by how many there are
+_RELEASE_SECONDS = {"piano": 0.3, "harp": 1.5, "organ": 0.4, **dict.fromkeys(
+    ("xylophone", "glockenspiel", "vibraphone", "marimba", "tubular-bells", "celesta", "kalimba", "steel-drums"), 1.0
+), **dict.fromkeys(("pad-warm", "pad-poly", "pad-choir", "pad-bowed", "pad-metallic", "pad-sweep"), 0.4)}  # fmt: skip
 _OTHER_RELEASE_SECONDS = 0.2
-_PLUCKED = ("piano", "harp", "xylophone", "guitar", "bass")
+_PLUCKED = (
+    "piano", "e-piano", "harp", "clavinet", "celesta", "glockenspiel", "vibraphone", "marimba", "xylophone", "tubular",
+    "guitar", "bass-", "synth-bass", "contrabass-pizzicato", "pizzicato", "banjo", "kalimba", "steel-drums",
+)  # fmt: skip
 _LOUD, _LOUD_PLUCKED = 0.2, 0.14  # root mean square of each note's loudest half second
-_DRUM_PEAKS = {  # others 0.95
-    "cymbal_closed": 0.25, "beats_09-10": 0.25, "beats_06-28": 0.25, "cymbal": 0.4, "splash": 0.4, "tom": 0.7,
-    "cowbell": 0.4,
-}  # fmt: skip
+_OUT_OF_TUNE = 2.2  # semitones, at most: singers, and files whose rate is not what they say
+_TOLD_PITCHES = (33, 93)  # that `librosa.yin` finds for sure
 _FADE_SECONDS = 0.004
 _CUT_FADE_SECONDS = 1.0  # where the longest sample ends before the recording does
 _NAME = re.compile(r"([A-G])([s#b]?)(-?\d)")
 
 # Generators of the SoundFont Technical Specification 2.04, section 8.1.2.
-_PAN, _RELEASE, _INSTRUMENT, _KEYS, _FINE_TUNE, _SAMPLE, _ROOT, _SOFTER = 17, 38, 41, 43, 52, 53, 58, 48
+_PAN, _RELEASE, _INSTRUMENT, _KEYS, _VELOCITIES, _SOFTER = 17, 38, 41, 43, 44, 48
+_FINE_TUNE, _SAMPLE, _EXCLUSIVE, _ROOT = 52, 53, 57, 58
 
 
 @dataclass(frozen=True)
@@ -101,16 +127,20 @@ def main() -> None:
     if not arguments.longest >= 1:
         parser.error(f"--longest {arguments.longest:g}: at least one second is wanted")
     bank = Bank(Kept(arguments.rate, arguments.longest))
-    names = sorted({name for players in PROGRAMS.values() for name, _ in players})
+    names = sorted({name for choices in PROGRAMS.values() for players in choices for name, _ in players})
     recorded = {name: _recorded(arguments.folder / name) for name in names}
-    for program, players in PROGRAMS.items():
-        if all(recorded[name] for name, _ in players):
-            zones = _pitched_zones(bank, recorded, players, ENSEMBLES.get(program, (0,)), arguments.displaced)
-            bank.add_preset(f"{players[-1][0]} {program}", 0, program, zones)
-    for kit, strokes in KITS.items():
-        zones = _drum_zones(bank, arguments.folder / "drums", strokes)
-        if zones:
-            bank.add_preset(f"kit {kit}", 128, kit, zones)
+    for program, choices in PROGRAMS.items():
+        for players in choices:
+            if all(recorded[name] for name, _ in players):
+                cents = ENSEMBLES.get(program, (0,)) if len(players) > 1 else (0,)
+                zones = _pitched_zones(bank, recorded, players, cents, arguments.displaced)
+                bank.add_preset(f"{players[-1][0]} {program}", 0, program, zones)
+                break
+    kits = {int(folder.name.removeprefix("kit-")): folder for folder in arguments.folder.glob("kit-*")}
+    for kit, others in OTHER_KITS.items():
+        kits = {**{other: kits[kit] for other in others if kit in kits}, **kits}
+    for kit, folder in sorted(kits.items()):
+        bank.add_preset(f"kit {kit}", 128, kit, _drum_zones(bank, folder))
     if not bank.presets:
         sys.exit(f"{arguments.folder}: no notes in folders named as instruments: {', '.join(names)}")
     data = bank.to_bytes()
@@ -143,7 +173,7 @@ def _pitched_zones(
         release = _timecents(_RELEASE_SECONDS.get(name, _OTHER_RELEASE_SECONDS))
         for root in np.unique(nearest).tolist():
             own = keys[nearest == root]
-            read = functools.partial(_note, plucked=name.startswith(_PLUCKED), kept=bank.kept)
+            read = functools.partial(_note, pitch=root, plucked=name.startswith(_PLUCKED), kept=bank.kept)
             sample = bank.sample(roots[root], read)
             for index, out_of_tune in enumerate(cents):
                 pan = 0 if len(cents) == 1 else (-300, 0, 300)[index]
@@ -155,15 +185,20 @@ def _pitched_zones(
     return zones
 
 
-def _drum_zones(bank: "Bank", folder: Path, strokes: dict[int, str]) -> list[dict]:
+def _drum_zones(bank: "Bank", folder: Path) -> list[dict]:
+    """Return zones of the strokes of a kit, each for its key and velocities."""
     zones = []
-    for key, name in strokes.items():
-        path = next(folder.glob(f"{name}.*"), None)
-        if path is None:
-            continue
-        peak = next((peak for part, peak in _DRUM_PEAKS.items() if part in name), 0.95)
-        sample = bank.sample(path, functools.partial(_stroke, peak=peak, kept=bank.kept))
-        zones.append({_KEYS: key | key << 8, _RELEASE: _timecents(0.5), _ROOT: key, _SAMPLE: sample})
+    strokes: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob("*v*.wav")):
+        strokes.setdefault(int(path.name.partition("v")[0]), []).append(path)
+    for key, layers in strokes.items():
+        lowest = 0
+        for path, highest in zip(layers, _LAYERS[len(layers)], strict=True):
+            read = functools.partial(_stroke, loudest=layers[-1], kept=bank.kept)
+            zone = {_KEYS: key | key << 8, _VELOCITIES: lowest | highest << 8, _RELEASE: _timecents(0.5)}
+            zone |= {_EXCLUSIVE: 1} if key in _HIHATS else {}
+            zones.append({**zone, _ROOT: key, _SAMPLE: bank.sample(path, read)})
+            lowest = highest + 1
     return zones
 
 
@@ -171,21 +206,38 @@ def _timecents(seconds: float) -> int:
     return round(1200 * np.log2(seconds))
 
 
-def _stroke(path: Path, peak: float, kept: Kept) -> np.ndarray:
-    """Read a recorded stroke: int16 at `kept.rate`, from where it begins, as loud as its peak is to be."""
-    samples = _trimmed(path, 0.05, kept)
-    return _to_int16(samples * (peak / np.abs(samples).max()))
+def _stroke(path: Path, loudest: Path, kept: Kept) -> np.ndarray:
+    """Read a recorded stroke: int16 at `kept.rate`, half as much softer than the loudest as it was.
+
+    The other half comes from the velocity that it is played with.
+    """
+    samples, peak = (librosa.load(each, sr=kept.rate)[0] for each in (path, loudest))
+    own, peak = np.abs(samples).max(), np.abs(peak).max()
+    return _to_int16(np.clip(samples * np.sqrt(peak / own), -1, 1))
 
 
-def _note(path: Path, plucked: bool, kept: Kept) -> np.ndarray:
-    """Read a recorded note: int16 at `kept.rate`, from where it begins, as loud as the others."""
+def _note(path: Path, pitch: int, plucked: bool, kept: Kept) -> np.ndarray:
+    """Read a recorded note: int16 at `kept.rate`, from where it begins, in tune, as loud as the others."""
     # Where it is heard to begin: bows and reeds take their time to speak, hammers and picks do not.
     samples = _trimmed(path, 0.05 if plucked else 0.15, kept)
+    sharp = 2 ** (_semitones_sharp(samples, pitch, kept.rate) / 12)
+    samples = librosa.resample(samples, orig_sr=kept.rate / sharp, target_sr=kept.rate)
     energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
     half = kept.rate // 2  # a second
     energy = np.pad(energy, (0, half), mode="edge")
     half_second = np.sqrt(np.max(energy[half:] - energy[:-half]) / half)
     return _to_int16(samples * min((_LOUD_PLUCKED if plucked else _LOUD) / half_second, 0.95 / np.abs(samples).max()))
+
+
+def _semitones_sharp(samples: np.ndarray, pitch: int, rate: int) -> float:
+    """Return how much higher a note sounds than its name says; 0 where that can't be told, or can't be true."""
+    steady = samples[rate // 10 : rate]  # behind the attack
+    nearby = librosa.midi_to_hz([pitch - _OUT_OF_TUNE - 1, pitch + _OUT_OF_TUNE + 1])
+    if len(steady) < rate // 5 or not _TOLD_PITCHES[0] <= pitch <= _TOLD_PITCHES[1]:
+        return 0.0
+    found = librosa.hz_to_midi(librosa.yin(steady, fmin=nearby[0], fmax=nearby[1], sr=rate, frame_length=4096)) - pitch
+    low, middle, high = np.percentile(found, (25, 50, 75))
+    return float(middle) if high - low < 0.5 and abs(middle) <= _OUT_OF_TUNE else 0.0
 
 
 def _trimmed(path: Path, share: float, kept: Kept) -> np.ndarray:
