@@ -193,10 +193,10 @@ def decode_mt3(settings, params: dict, frames, lengths: tuple[int, ...], precisi
     runs = []
     for _ in range(turns):
         watch, wall, cpu = stopwatch.Stopwatch(), time.perf_counter(), time.process_time()
-        tokens = dict(crews.Crews(programs, num_crews).decode(params, enumerate(frames), watch))
+        decoded = dict(crews.Crews(programs, num_crews).decode(params, enumerate(frames), watch))
         spent = time.perf_counter() - wall
         runs.append({"wall_s": spent, "cpu_s": time.process_time() - cpu, "decode_s": watch.seconds["decode"]})
-    return middle(runs) | {"tokens": int(sum((row != 0).sum() for row in tokens.values()))}
+    return middle(runs) | {"tokens": int(sum((each.tokens != 0).sum() for each in decoded.values()))}
 
 
 def measure_mt3(arguments: argparse.Namespace) -> dict:
@@ -265,9 +265,9 @@ def measure_accelerator(arguments: argparse.Namespace) -> dict:
         decode_seconds = []
         for _ in range(1 + arguments.turns):
             watch = stopwatch.Stopwatch()
-            tokens = dict(crews.Crews(programs, 1).decode(params, enumerate(frames), watch))
+            decoded = dict(crews.Crews(programs, 1).decode(params, enumerate(frames), watch))
             decode_seconds.append(watch.seconds["decode"])
-        assert all((row != 0).sum() == length for row in tokens.values())
+        assert all((each.tokens != 0).sum() == length for each in decoded.values())
         step = min(decode_seconds[1:]) / length
         width = jnp.dtype(dtype).itemsize
         row = 2 * net.num_decoder_layers * net.num_heads * net.head_dim * width  # keys and values of a position

@@ -35,8 +35,8 @@ class Crews:
 
     def decode(
         self, params: dict, segments: Iterable[tuple[lanes.Key, np.ndarray]], watch: stopwatch.Stopwatch
-    ) -> Iterator[tuple[lanes.Key, np.ndarray]]:
-        """Yield key and tokens of each segment as it ends, as `lanes.Pool.decode` does.
+    ) -> Iterator[tuple[lanes.Key, lanes.Decoded]]:
+        """Yield key and what came of each segment as it ends, as `lanes.Pool.decode` does.
 
         The stream is read by the caller's thread alone, a few segments ahead of the lanes. `watch` counts the mean of
         the crews' times.
@@ -53,9 +53,9 @@ class Crews:
         for worker in workers:
             worker.start()
         try:
-            for key, tokens, seconds in self._hand_out(iter(segments), waiting, done):
+            for key, decoded, seconds in self._hand_out(iter(segments), waiting, done):
                 watch.add({name: spent / self.num_crews for name, spent in seconds.items()})
-                yield key, tokens
+                yield key, decoded
         finally:
             stopped.set()
             self._end(waiting)
@@ -98,13 +98,13 @@ def _work(
     done: queue.SimpleQueue,
     stopped: threading.Event,
 ) -> None:
-    """Decode what waits; put (key, tokens, seconds spent), and at last `_END` or the error that ended the work."""
+    """Decode what waits; put (key, decoded, seconds spent), and at last `_END` or the error that ended the work."""
     watch = stopwatch.Stopwatch()
     try:
-        for key, tokens in lanes.Pool(programs, params, watch).decode(iter(waiting.get, _END)):
+        for key, decoded in lanes.Pool(programs, params, watch).decode(iter(waiting.get, _END)):
             if stopped.is_set():
                 return
-            done.put((key, tokens, watch.take()))
+            done.put((key, decoded, watch.take()))
         done.put(_END)
     except BaseException as error:  # the thread that waits for results raises it
         done.put(error)

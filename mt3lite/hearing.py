@@ -166,6 +166,20 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     )
 
 
+class Begun(NamedTuple):
+    """Where notes were heard to begin in a segment, and who may play them."""
+
+    position: np.ndarray  # int64 [N]
+    pitch: np.ndarray  # int64 [N]: MIDI
+    family: np.ndarray  # float32 [N, 16]: log chances, less that of the likeliest
+
+
+def begun(onset: np.ndarray, family: np.ndarray) -> Begun:
+    """Return what `Heard` holds of the notes of one segment, from its `onset` [P, 88] and `family` [P, 88, 16]."""
+    position, pitch = np.nonzero(onset > 0)
+    return Begun(position, pitch + LOWEST_PITCH, family[position, pitch])
+
+
 def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:
     """Return what is heard of some families (None: of all), and of drums or not.
 

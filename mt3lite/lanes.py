@@ -31,12 +31,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, decoding, kept_programs, network, single_beam, stopwatch, vocabulary
+from mt3lite import carrying, decoding, hearing, kept_programs, network, single_beam, stopwatch, vocabulary
 
 FIRST_RING, RING_GROWTH = 256, 2  # tokens, and a factor: most segments fit the first; each length is a program to load
 LANES_A_REFILL = 16  # while segments wait, the loop comes back when this part of the lanes, or one, has ended
 FIRST_PROGRAM = ("encode",)
 Key = TypeVar("Key", bound=Hashable)  # by which a segment is known
+
+
+class Decoded(NamedTuple):
+    """What came of a segment."""
+
+    tokens: np.ndarray  # int32 [max_tokens]
+    begun: hearing.Begun | None  # of a network that hears
 
 
 class Lanes(NamedTuple):
@@ -274,17 +281,18 @@ class Pool:
     """Lanes at work on a stream of segments.
 
     >>> pool = Pool(programs, params)                                        # doctest: +SKIP
-    >>> for key, tokens in pool.decode((key, frames) for key, frames in segments): ...   # doctest: +SKIP
+    >>> for key, decoded in pool.decode((key, frames) for key, frames in segments): ...  # doctest: +SKIP
     """
 
     def __init__(self, programs: Programs, params: dict, watch: stopwatch.Stopwatch):
         self._programs, self._params, self._watch = programs, params, watch
         self._keys: list[Any] = [None] * programs.num_lanes  # of the lanes' segments
+        self._heard: list[Any] = [None] * programs.num_lanes  # likewise: `hearing.Heard` of a batch, and the row
         self._waiting: collections.deque = collections.deque()  # (memory, {row: key}) encoded and not yet in a lane
         self._lanes: Lanes | None = None
 
-    def decode(self, segments: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, np.ndarray]]:
-        """Yield the key and tokens int32 [max_tokens] of each segment (key, frames float32 [F, bins]) as it ends.
+    def decode(self, segments: Iterable[tuple[Key, np.ndarray]]) -> Iterator[tuple[Key, Decoded]]:
+        """Yield the key of each segment (key, frames float32 [F, bins]), and what came of it, as it ends.
 
         That is not the order in which they came. Segments are taken from the stream when they are needed.
         """
@@ -323,6 +331,7 @@ class Pool:
                 row = next(iter(rows))
                 lane = idle.pop(0)
                 source[lane], self._keys[lane] = row, rows.pop(row)
+                self._heard[lane] = memory.heard, row
             if not rows:
                 self._waiting.popleft()
             admit = self._program("admit")
@@ -333,7 +342,7 @@ class Pool:
                 admitted = admit(self._lanes._replace(self_cache=None), memory, source)
                 self._lanes = admitted._replace(self_cache=rings)
 
-    def _run(self, more: bool) -> Iterator[tuple[Any, np.ndarray]]:
+    def _run(self, more: bool) -> Iterator[tuple[Any, Decoded]]:
         """Decode until lanes have ended, some if there are more segments, or else all; yield those segments."""
         num_lanes = len(self._keys)
         stop_idle = num_lanes
@@ -347,8 +356,10 @@ class Pool:
             kept = np.asarray(self._lanes.beam.kept) if self._lanes.beam else np.zeros(num_lanes, np.int32)
         for lane, key in enumerate(self._keys):
             if key is not None and not active[lane]:
-                self._keys[lane] = None
-                yield key, single_beam.result(tokens[lane], kept[lane])
+                heard, row = self._heard[lane]
+                self._keys[lane] = self._heard[lane] = None
+                begun = hearing.begun(np.asarray(heard.onset)[row], np.asarray(heard.family)[row]) if heard else None
+                yield key, Decoded(single_beam.result(tokens[lane], kept[lane]), begun)
         self._resize(int(np.where(active, length, 0).max()))
 
     def _resize(self, longest: int) -> None:

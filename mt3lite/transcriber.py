@@ -23,6 +23,7 @@ from mt3lite import (
     instruments,
     kept_programs,
     lanes,
+    naming,
     network,
     notes,
     stopwatch,
@@ -103,7 +104,7 @@ class Transcriber:
         self._crews: dict[tuple, crews.Crews] = {}  # by lanes and choice of instruments
         # What a segment without notes is told as; the codec refuses to tell that to the ancestor.
         ties = [self._vocabulary.first_id("tie")] if model.config.codec.events == "notes_with_ties" else []
-        self._silence = np.array([*ties, vocabulary.EOS], np.int32)
+        self._silence = lanes.Decoded(np.array([*ties, vocabulary.EOS], np.int32), None)
 
     def with_params(self, params: dict) -> "Transcriber":
         """Return a transcriber for other weights of the same network, which uses the programs compiled for this one."""
@@ -185,8 +186,8 @@ class Transcriber:
                 yielded_seconds += tasks[0].done_seconds
                 yield tasks.popleft().result(watch)
 
-        for (task, segment), tokens in self._decode(self._segments(recordings, jobs, only, tasks), crew, watch):
-            task.tokens[segment] = tokens
+        for (task, segment), decoded in self._decode(self._segments(recordings, jobs, only, tasks), crew, watch):
+            task.decoded[segment] = decoded
             with watch.measure("assemble"):
                 task.assemble()
             yield from finished()
@@ -239,8 +240,8 @@ class Transcriber:
 
     def _decode(
         self, segments_: Iterator[tuple[tuple, np.ndarray]], crew: crews.Crews, watch: stopwatch.Stopwatch
-    ) -> Iterator[tuple[tuple, np.ndarray]]:
-        """Yield key and tokens of segments (key, frames), in the order in which they end."""
+    ) -> Iterator[tuple[tuple, lanes.Decoded]]:
+        """Yield key of segments (key, frames) and what came of them, in the order in which they end."""
         return crew.decode(self._params, segments_, watch)
 
     def _segments(
@@ -264,7 +265,7 @@ class Transcriber:
             tasks.append(task)
             for frames, is_silent in task.read():
                 if is_silent:
-                    task.tokens[task.num_segments - 1] = self._silence
+                    task.decoded[task.num_segments - 1] = self._silence
                 else:
                     yield (task, task.num_segments - 1), frames
 
@@ -280,10 +281,11 @@ class _Task:
         only: instruments.InstrumentSet | None,
     ):
         self.num_segments = self._silent_segments = 0
-        self.tokens: dict[int, np.ndarray] = {}  # of segments decoded and not yet assembled
+        self.decoded: dict[int, lanes.Decoded] = {}  # segments not yet assembled
         self.done_seconds = 0.0
         self._config, self._vocabulary, self._only = config, words, only
         self._decoder = codec.SegmentDecoder(words, config.codec)
+        self._opinions = naming.Opinions(config.network.shift_positions)
         self._assembled = 0
         self._read_to_end = False
         self._error: InputError | None = None
@@ -310,12 +312,13 @@ class _Task:
     def assemble(self) -> None:
         """Turn into notes what has been decoded without a gap; the last segment only when it is known to be that."""
         config, frames_per_second = self._config, self._config.spectrogram.frames_per_second
-        while self._assembled in self.tokens and (self._read_to_end or self._assembled + 1 < self.num_segments):
+        while self._assembled in self.decoded and (self._read_to_end or self._assembled + 1 < self.num_segments):
             first_frame = self._assembled * config.segments.num_frames
             is_last = self._read_to_end and self._assembled + 1 == self.num_segments
             end_step = self._end_step() if is_last else self._start_step(first_frame + config.segments.num_frames)
-            tokens = self.tokens.pop(self._assembled)
-            self._decoder.decode(tokens, start_step=self._start_step(first_frame), end_step=end_step)
+            decoded, start_step = self.decoded.pop(self._assembled), self._start_step(first_frame)
+            self._decoder.decode(decoded.tokens, start_step=start_step, end_step=end_step)
+            self._opinions.add(start_step, decoded.begun)
             self._assembled += 1
             end_seconds = float(self._assembled * config.segments.num_frames / frames_per_second)
             self.done_seconds = min(end_seconds, self._sound.seconds)
@@ -335,15 +338,28 @@ class _Task:
         steps = Fraction(self._sound.num_samples * config.vocabulary.steps_per_second, config.spectrogram.sample_rate)
         return None if config.codec.compatibility == "mt3" else math.ceil(steps)
 
+    def _name(self, transcribed: np.ndarray) -> None:
+        """Give notes that were heard to begin the program, the first of a family, that fits the whole piece best."""
+        pitched = np.flatnonzero(~transcribed["is_drum"])
+        steps = np.rint(transcribed["onset"][pitched] * self._config.vocabulary.steps_per_second).astype(np.int64)
+        heard, log_chances = self._opinions.of(steps, transcribed["pitch"][pitched])
+        among = self._only and {program // instruments.PROGRAMS_PER_FAMILY for program in self._only.programs}
+        named = pitched[heard]
+        families = naming.choose(transcribed["onset"][named], transcribed["pitch"][named], log_chances, among)
+        transcribed["program"][named] = families * instruments.PROGRAMS_PER_FAMILY
+
     def result(self, watch: stopwatch.Stopwatch) -> Transcription | InputError:
         """Return what was found, with the time that `watch` has counted since it was last asked."""
         if self._error is not None:
             return self._error
         with watch.measure("assemble"):
-            transcribed = notes.sort(self._decoder.finish())
+            transcribed = self._decoder.finish()
+            if self._config.codec.granularity == "midi_class":
+                self._name(transcribed)
             if self._only is not None:
                 pitched = ~transcribed["is_drum"]
                 transcribed["program"][pitched] = self._only.name_programs(transcribed["program"][pitched])
+            transcribed = notes.sort(transcribed)
         self._watch.add(watch.take())
         return Transcription(
             notes=transcribed,

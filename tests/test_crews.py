@@ -51,8 +51,8 @@ def test_tokens_are_those_of_the_plain_loop(case, seed, end_bias, count):
     expected = plain(crew_of(case)[0], params, frames)[:count]
     came = list(decode(case, params, enumerate(frames[:count])))
     assert sorted(key for key, _ in came) == list(range(count))
-    for key, tokens in came:
-        np.testing.assert_array_equal(tokens, expected[key])
+    for key, decoded in came:
+        np.testing.assert_array_equal(decoded.tokens, expected[key])
 
 
 def test_lengths_differ_enough_to_test_refilling():

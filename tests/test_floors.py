@@ -55,7 +55,7 @@ FLOORS = (
     ),
     ("config",),
     ("weights",),
-    ("incoming", "transcriber"),
+    ("incoming", "naming", "transcriber"),
     (
         "training.arranging",
         "training.procedural",

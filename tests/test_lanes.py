@@ -27,7 +27,7 @@ def test_tokens_are_those_of_the_plain_loop(net_name, with_grammar, num_lanes, e
         expected = plain(search, params, frames)
         pool = lanes.Pool(programs, params, stopwatch.Stopwatch())
         came = dict(pool.decode(enumerate(frames)))
-        np.testing.assert_array_equal(np.stack([came[key] for key in range(count)]), expected)
+        np.testing.assert_array_equal(np.stack([came[key].tokens for key in range(count)]), expected)
         lengths |= set((expected != vocabulary.PAD).sum(axis=1).tolist())
     assert max(lengths) == MAX_TOKENS, "no segment was cut"
     assert len(lengths) > 3, f"segments of lengths {lengths} alone do not test refilling"
@@ -70,8 +70,8 @@ def test_the_order_of_the_longest_and_the_shortest_does_not_matter():
     order = np.argsort((expected != vocabulary.PAD).sum(axis=1))
     for keys in (order, order[::-1]):
         pool = lanes.Pool(programs, params, stopwatch.Stopwatch())
-        for key, tokens in pool.decode((int(key), frames[key]) for key in keys):
-            np.testing.assert_array_equal(tokens, expected[key])
+        for key, decoded in pool.decode((int(key), frames[key]) for key in keys):
+            np.testing.assert_array_equal(decoded.tokens, expected[key])
 
 
 def test_kept_programs_are_read_by_the_next_run(tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_kept_programs_are_read_by_the_next_run(tmp_path, monkeypatch):
         _, programs = make("plain", False, 2, 2, params, kept)
         results.append(dict(lanes.Pool(programs, params, stopwatch.Stopwatch()).decode(enumerate(frames))))
         monkeypatch.setattr(lanes.Programs, "_lower", lambda *_: pytest.fail("compiled again"))
-    assert {key: tokens.tolist() for key, tokens in results[0].items()} == {
-        key: tokens.tolist() for key, tokens in results[1].items()
+    assert {key: decoded.tokens.tolist() for key, decoded in results[0].items()} == {
+        key: decoded.tokens.tolist() for key, decoded in results[1].items()
     }
 
 

@@ -126,7 +126,7 @@ def test_lanes_give_the_tokens_of_the_plain_loop_in_int8(net_name, with_grammar,
     expected = decoding.generate_from(
         search.transformer, for_steps, memory, max_tokens=MAX_TOKENS, grammar=search.grammar
     )
-    np.testing.assert_array_equal(np.stack([came[key] for key in range(len(frames))]), expected)
+    np.testing.assert_array_equal(np.stack([came[key].tokens for key in range(len(frames))]), expected)
     lengths = set((np.asarray(expected) != vocabulary.PAD).sum(axis=1).tolist())
     assert len(lengths) > 3, f"segments of lengths {lengths} alone do not test refilling"
 

@@ -21,7 +21,7 @@ def test_golden_tokens(golden_network):
         changed[:, vocabulary.EOS] = column
         variant = params | {"decoder": params["decoder"] | {"logits_dense": {"kernel": changed}}}
         came = dict(lanes.Pool(programs, variant, stopwatch.Stopwatch()).decode(enumerate(frames)))
-        np.testing.assert_array_equal(np.stack([came[0], came[1]]), expected)
+        np.testing.assert_array_equal(np.stack([came[0].tokens, came[1].tokens]), expected)
     greedy = [io["greedy_tokens"], *io["eos_variant_greedy_tokens"]]
     assert any((one != other).any() for one, other in zip(wanted, greedy, strict=True)), "greedy decoding would do"
 

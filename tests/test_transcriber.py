@@ -46,7 +46,7 @@ def with_oracle(name: str, piece: np.ndarray, num_frames: int, monkeypatch) -> t
             tokens = np.zeros(settings.segments.max_tokens, np.int32)
             target = next(targets)
             tokens[: len(target)] = target
-            yield key, tokens
+            yield key, lanes.Decoded(tokens, None)
 
     monkeypatch.setattr(oracle, "_decode", decode)
     return oracle
