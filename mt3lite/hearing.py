@@ -167,17 +167,23 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
 
 
 class Begun(NamedTuple):
-    """Where notes were heard to begin in a segment, and who may play them."""
+    """What was heard to begin in a segment: N notes with who may play them, and S strokes of drums."""
 
-    position: np.ndarray  # int64 [N]
+    note_position: np.ndarray  # int64 [N]
     pitch: np.ndarray  # int64 [N]: MIDI
     family: np.ndarray  # float32 [N, 16]: log chances, less that of the likeliest
+    stroke_position: np.ndarray  # int64 [S]
+    drum: np.ndarray  # int64 [S]: MIDI
+    drum_logit: np.ndarray  # float32 [S]
 
 
-def begun(onset: np.ndarray, family: np.ndarray) -> Begun:
-    """Return what `Heard` holds of the notes of one segment, from its `onset` [P, 88] and `family` [P, 88, 16]."""
-    position, pitch = np.nonzero(onset > 0)
-    return Begun(position, pitch + LOWEST_PITCH, family[position, pitch])
+def begun(heard: Heard, row: int) -> Begun:
+    """Return what was heard to begin in one segment of a batch."""
+    onset, drum, family = (np.asarray(each)[row] for each in (heard.onset, heard.drum, heard.family))
+    note_position, pitch = np.nonzero(onset > 0)
+    stroke_position, key = np.nonzero(drum > 0)
+    logit = drum[stroke_position, key] + DRUM_FROM[key]
+    return Begun(note_position, pitch + LOWEST_PITCH, family[note_position, pitch], stroke_position, key, logit)
 
 
 def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:

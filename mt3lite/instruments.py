@@ -112,6 +112,11 @@ class InstrumentSet:
     drums: bool  # whether drums are among them
     complete: bool = False  # whether nobody else plays, so that every note is one of theirs
 
+    @property
+    def families(self) -> frozenset[int]:
+        """General MIDI families of the programs, 0 to 15."""
+        return frozenset(program // PROGRAMS_PER_FAMILY for program in self.programs)
+
     def name_programs(self, programs: np.ndarray) -> np.ndarray:
         """Return programs, of which a family's first gives way to the one that was asked for, if it was one alone.
 

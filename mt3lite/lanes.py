@@ -358,7 +358,7 @@ class Pool:
             if key is not None and not active[lane]:
                 heard, row = self._heard[lane]
                 self._keys[lane] = self._heard[lane] = None
-                begun = hearing.begun(np.asarray(heard.onset)[row], np.asarray(heard.family)[row]) if heard else None
+                begun = hearing.begun(heard, row) if heard else None
                 yield key, Decoded(single_beam.result(tokens[lane], kept[lane]), begun)
         self._resize(int(np.where(active, length, 0).max()))
 

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from mt3lite import (
+    agreement,
     codec,
     crews,
     decoding,
@@ -23,7 +24,6 @@ from mt3lite import (
     instruments,
     kept_programs,
     lanes,
-    naming,
     network,
     notes,
     stopwatch,
@@ -285,7 +285,7 @@ class _Task:
         self.done_seconds = 0.0
         self._config, self._vocabulary, self._only = config, words, only
         self._decoder = codec.SegmentDecoder(words, config.codec)
-        self._opinions = naming.Opinions(config.network.shift_positions)
+        self._opinions = agreement.Opinions(config.network.shift_positions)
         self._assembled = 0
         self._read_to_end = False
         self._error: InputError | None = None
@@ -338,24 +338,18 @@ class _Task:
         steps = Fraction(self._sound.num_samples * config.vocabulary.steps_per_second, config.spectrogram.sample_rate)
         return None if config.codec.compatibility == "mt3" else math.ceil(steps)
 
-    def _name(self, transcribed: np.ndarray) -> None:
-        """Give notes that were heard to begin the program, the first of a family, that fits the whole piece best."""
-        pitched = np.flatnonzero(~transcribed["is_drum"])
-        steps = np.rint(transcribed["onset"][pitched] * self._config.vocabulary.steps_per_second).astype(np.int64)
-        heard, log_chances = self._opinions.of(steps, transcribed["pitch"][pitched])
-        among = self._only and {program // instruments.PROGRAMS_PER_FAMILY for program in self._only.programs}
-        named = pitched[heard]
-        families = naming.choose(transcribed["onset"][named], transcribed["pitch"][named], log_chances, among)
-        transcribed["program"][named] = families * instruments.PROGRAMS_PER_FAMILY
-
     def result(self, watch: stopwatch.Stopwatch) -> Transcription | InputError:
         """Return what was found, with the time that `watch` has counted since it was last asked."""
         if self._error is not None:
             return self._error
         with watch.measure("assemble"):
-            transcribed = self._decoder.finish()
-            if self._config.codec.granularity == "midi_class":
-                self._name(transcribed)
+            transcribed = agreement.agreed(
+                self._decoder.finish(),
+                self._opinions,
+                self._config.vocabulary.steps_per_second,
+                families_told=self._config.codec.granularity == "midi_class",
+                among=self._only and self._only.families,
+            )
             if self._only is not None:
                 pitched = ~transcribed["is_drum"]
                 transcribed["program"][pitched] = self._only.name_programs(transcribed["program"][pitched])

@@ -55,7 +55,7 @@ FLOORS = (
     ),
     ("config",),
     ("weights",),
-    ("incoming", "naming", "transcriber"),
+    ("incoming", "agreement", "transcriber"),
     (
         "training.arranging",
         "training.procedural",

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Fetches the recorded notes and strokes that training's music is played with, and makes soundfonts of them.
+#
+#   data/models/small/sounds.sh WORK
+#
+# WORK     folder to fill: fonts/ gets a soundfont for each bank, 0.2 to 17 MB; sources/ about 5 GB of what they are of
+# VOICES   how many banks of made-up instruments; PYTHON: as its name says
+#
+# Needs the network, git, npm, and Debian's sonic-pi-samples and sf3convert. What is there already is not fetched again.
+# Whose recordings these are, and on what terms: gather.py, kits.py and README.md.
+set -euo pipefail
+
+VOICES=${VOICES:-3} PYTHON=${PYTHON:-python3}
+
+[ $# -eq 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1/fonts" "$1/sources" "$1/notes/recorded"
+cd "$1"
+
+from_npm() { # FOLDER PACKAGE
+  [ ! -d "$1" ] || return 0
+  rm -rf "$1.part"; mkdir -p "$1.part"
+  npm pack --silent --pack-destination "$1.part" "$2" > /dev/null
+  tar xzf "$1.part"/*.tgz -C "$1.part"; rm "$1.part"/*.tgz
+  mv "$1.part" "$1"
+}
+echo "== Fetching notes and strokes: $PWD/sources"
+for instrument in bass-electric bassoon cello clarinet contrabass flute french-horn guitar-acoustic guitar-electric \
+    guitar-nylon harmonium harp organ piano saxophone trombone trumpet tuba violin xylophone; do
+  from_npm "notes/recorded/$instrument" "tonejs-instrument-$instrument-mp3"
+done
+for velocity in 2 6 10 14; do
+  from_npm "notes/piano$velocity/piano" "@audio-samples/piano-mp3-velocity$velocity"
+done
+ln -sfn /usr/share/sonic-pi/samples sources/sonic-pi-samples
+if [ ! -e sources/rumpf_kit_z01_h2 ]; then # 143 MB, for one kit of them
+  (cd sources && apt-get download hydrogen-drumkits && dpkg-deb -x hydrogen-drumkits_*.deb hydrogen)
+  ln -sfn hydrogen/usr/share/hydrogen/data/drumkits/rumpf_kit_z01_h2 sources/rumpf_kit_z01_h2
+fi
+for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-and-green-guitars oramics/sampled \
+    smpldsnds/drum-machines freepats/{muldjordkit,spanish-classical-guitar,synth-pad-choir,synth-strings-1,upright-piano-KW} \
+    sfzinstruments/{BengtNilsson.HeadroomPiano,Discord-SFZ-GM-Bank,EthanWiner.Soundfonts,GregSullivan.E-Pianos} \
+    sfzinstruments/{MTG.SoloSax,SplendidGrandPiano,dsmolken.double-bass,ganjo} \
+    sfzinstruments/karoryfer.{bear-sax,emilyguitar,gogodze-phu-vol-ii,growlybass,meatbass,shinyguitar,sneakybass} \
+    sfzinstruments/karoryfer.{war-tuba,weresax}; do
+  clone=sources/${repository/\//+}
+  [ -e "$clone" ] || git clone --quiet --depth 1 "https://github.com/$repository.git" "$clone"
+done
+
+echo "== Laying them out"
+"$PYTHON" "$here/gather.py" sources notes
+rm -rf kits
+"$PYTHON" "$here/kits.py" sources kits
+for seed in $(seq "$VOICES"); do
+  [ -d "voices/voices-$seed" ] || "$PYTHON" "$here/voices.py" "voices/voices-$seed" --seed "$seed"
+done
+
+echo "== Making soundfonts: $PWD/fonts"
+for bank in notes/* kits/* voices/*; do
+  name=$(basename "$bank")
+  [[ $bank != kits/* ]] || name=kit-$name
+  "$PYTHON" "$here/recorded.py" "$bank" "$name.sf2" --rate 22050 --longest 8
+  sf3convert -z -q 0.3 "$name.sf2" "fonts/$name.sf3" > /dev/null
+  rm "$name.sf2"
+done

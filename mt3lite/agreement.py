@@ -1,0 +1,160 @@
+"""What the notes of a piece say of each other: which instrument family plays each, and which drums there are.
+
+The network tells notes as it hears them, two seconds at a time, so that the line of a violin may come out as those of
+five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
+stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
+is heard at all. And a drum that is there is heard for sure now and then.
+
+Axes: N notes, S strokes, F families.
+"""
+
+import bisect
+from collections.abc import Collection
+
+import numpy as np
+from scipy import ndimage
+
+from mt3lite import hearing
+
+# These were found on held-out pieces with training's sounds.
+_STEP_SECONDS = 0.5  # of the grid on which notes hear each other
+_NEAR_SECONDS, _NEAR_SEMITONES = 3.0, 2.0  # standard deviations: how far
+_OTHERS = 0.5  # weight of what is heard of the notes around one, beside what is heard of itself
+_PRIOR = 0.7  # exponent of how often a family is heard in the piece
+_SMALLEST = 1e-3  # share of a family that is not heard at all
+_ROUNDS = 30  # of expectation maximisation
+_SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
+_THERE = 2.0  # weight of that, beside the logit of a stroke
+_STRUCK_FROM = -2.0  # sum of both from which on a stroke counts
+
+
+class Opinions:
+    """What was heard of a piece's notes, to be added segment by segment in their order."""
+
+    def __init__(self, shift_positions: tuple[float, float]):
+        """Take where steps lie in a segment, see `network.NetworkConfig`."""
+        self._offset, self._scale = shift_positions
+        self._start_steps: list[int] = []
+        # By position and pitch or drum: log chances float32 [F], logits.
+        self._notes: list[dict[tuple[int, int], np.ndarray]] = []
+        self._strokes: list[dict[tuple[int, int], float]] = []
+
+    def add(self, start_step: int, begun: hearing.Begun | None) -> None:
+        """Add what was heard of a segment that begins at a step; None where nothing was."""
+        self._start_steps.append(start_step)
+        self._notes.append(_by_place(begun.note_position, begun.pitch, begun.family) if begun else {})
+        self._strokes.append(_by_place(begun.stroke_position, begun.drum, begun.drum_logit) if begun else {})
+
+    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of some notes were heard to begin, int64 [N], and their log chances of families, [N, F]."""
+        heard, log_chances = self._heard(self._notes, onset_steps, pitches)
+        return heard, np.array(log_chances, np.float32).reshape(-1, hearing.NUM_FAMILIES)
+
+    def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of some strokes were heard, int64 [S], and their logits, float32 [S]."""
+        heard, logits = self._heard(self._strokes, onset_steps, drums)
+        return heard, np.array(logits, np.float32)
+
+    def _heard(self, segments: list[dict], onset_steps: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, list]:
+        heard, opinions = [], []
+        for index, (step, key) in enumerate(zip(onset_steps.tolist(), keys.tolist(), strict=True)):
+            segment = bisect.bisect(self._start_steps, step) - 1
+            position = int(self._offset + self._scale * (step - self._start_steps[segment]))
+            if (position, key) in segments[segment]:
+                heard.append(index)
+                opinions.append(segments[segment][position, key])
+        return np.array(heard, np.int64), opinions
+
+
+def _by_place(positions: np.ndarray, keys: np.ndarray, opinions: np.ndarray) -> dict:
+    return dict(zip(zip(positions.tolist(), keys.tolist(), strict=True), opinions, strict=True))
+
+
+def agreed(
+    found: np.ndarray,
+    opinions: Opinions,
+    steps_per_second: int,
+    *,
+    families_told: bool,
+    among: Collection[int] | None = None,
+) -> np.ndarray:
+    """Return the notes of a piece that fit what was heard of all of it; those that were not heard to begin stay.
+
+    Args:
+        found: notes.NOTE_DTYPE [any].
+        opinions: of the whole piece.
+        steps_per_second: of the opinions' steps.
+        families_told: whether programs stand for families, so that another may be chosen: the family's first.
+        among: as for `families`.
+    """
+    steps = np.rint(found["onset"] * steps_per_second).astype(np.int64)
+    found = found.copy()
+    if families_told:
+        pitched = np.flatnonzero(~found["is_drum"])
+        heard, log_chances = opinions.notes(steps[pitched], found["pitch"][pitched])
+        named = pitched[heard]
+        chosen = families(found["onset"][named], found["pitch"][named], log_chances, among)
+        found["program"][named] = chosen * hearing.PROGRAMS_PER_FAMILY
+    strokes = np.flatnonzero(found["is_drum"])
+    heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
+    strokes = strokes[heard]
+    return np.delete(found, strokes[~are_struck(found["pitch"][strokes], logits)])
+
+
+def are_struck(drums: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Return which strokes are believed, bool [S]: those heard for sure, and others of drums that are so elsewhere.
+
+    Args:
+        drums: int [S], keys.
+        logits: float [S], that they are struck.
+    """
+    surest = np.zeros(len(drums))
+    for drum in np.unique(drums):
+        surest[drums == drum] = np.quantile(logits[drums == drum], _SUREST)
+    return logits + _THERE * surest >= _STRUCK_FROM
+
+
+def families(
+    onsets_seconds: np.ndarray, pitches: np.ndarray, log_chances: np.ndarray, among: Collection[int] | None = None
+) -> np.ndarray:
+    """Return the family of each note, int64 [N].
+
+    Families' shares are found as by Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities: A Simple Procedure", 2002, but count for less than they would if notes were heard independently.
+
+    Args:
+        onsets_seconds: float [N].
+        pitches: int [N], 0 to 127.
+        log_chances: float [N, F], up to a constant for each note.
+        among: the families that may be chosen; None for all.
+    """
+    if not len(onsets_seconds):
+        return np.zeros(0, np.int64)
+    own = log_chances - _log_sum(log_chances)
+    scores = own + _OTHERS * _around(onsets_seconds, pitches, own)
+    if among is not None:
+        scores[:, [family for family in range(scores.shape[1]) if family not in among]] = -np.inf
+    shares = np.full(scores.shape[1], 1 / scores.shape[1])
+    for _ in range(_ROUNDS):
+        weighed = scores + _PRIOR * np.log(shares + _SMALLEST)
+        shares = np.exp(weighed - _log_sum(weighed)).mean(axis=0)
+    return weighed.argmax(axis=1)
+
+
+def _log_sum(scores: np.ndarray) -> np.ndarray:
+    """Return the log of the sum of exponentials over families, [N, 1]."""
+    return np.logaddexp.reduce(scores, axis=1, keepdims=True)
+
+
+def _around(onsets_seconds: np.ndarray, pitches: np.ndarray, log_chances: np.ndarray) -> np.ndarray:
+    """Return the mean log chances of the notes around each and of itself, nearer ones weighing more, [N, F]."""
+    places = np.floor(onsets_seconds / _STEP_SECONDS).astype(np.int64), np.asarray(pitches, np.int64)
+    near = _NEAR_SECONDS / _STEP_SECONDS, _NEAR_SEMITONES
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        grid = np.zeros((places[0].max() + 1, 128), np.float32)
+        np.add.at(grid, places, values)
+        return ndimage.gaussian_filter(grid, near, mode="constant", truncate=3.0)[places]
+
+    counts = smooth(np.ones(len(log_chances), np.float32))
+    return np.stack([smooth(column) for column in log_chances.T], axis=1) / counts[:, None]

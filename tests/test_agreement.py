@@ -1,0 +1,134 @@
+"""What the notes of a piece say of each other."""
+
+import numpy as np
+import pytest
+
+from mt3lite import agreement, hearing, notes
+
+PIANO, STRINGS, REED = 0, 5, 8
+
+
+def heard(families, sure=2.0):
+    """Log chances of notes that are heard as these families."""
+    chances = np.zeros((len(families), hearing.NUM_FAMILIES), np.float32)
+    chances[np.arange(len(families)), families] = sure
+    return chances
+
+
+def test_a_line_is_played_by_one_instrument_though_some_of_it_sounds_like_another():
+    families = np.full(40, STRINGS)
+    families[[7, 21, 22]] = REED
+    chosen = agreement.families(np.arange(40) * 0.4, 60 + np.arange(40) % 7, heard(families))
+    np.testing.assert_array_equal(chosen, STRINGS)
+
+
+def test_two_lines_keep_their_instruments():
+    families = np.tile([STRINGS, PIANO], 30)
+    pitches = np.tile([76, 45], 30)
+    chosen = agreement.families(np.repeat(np.arange(30) * 0.5, 2), pitches, heard(families))
+    np.testing.assert_array_equal(chosen, families)
+
+
+def test_what_is_heard_for_sure_is_believed_though_it_is_rare():
+    families, chances = np.full(40, PIANO), heard(np.full(40, PIANO))
+    families[20], chances[20] = REED, heard([REED], sure=9.0)
+    np.testing.assert_array_equal(agreement.families(np.arange(40) * 0.4, np.full(40, 60), chances), families)
+
+
+def test_only_families_that_may_play_are_chosen():
+    chosen = agreement.families(np.arange(9) * 0.4, np.full(9, 60), heard(np.full(9, REED)), among={PIANO, STRINGS})
+    assert set(chosen.tolist()) <= {PIANO, STRINGS}
+
+
+def test_no_notes_have_no_families():
+    assert agreement.families(np.zeros(0), np.zeros(0, int), np.zeros((0, 16))).tolist() == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_families_do_not_depend_on_a_constant_of_each_note_or_on_the_order_of_notes(seed):
+    rng = np.random.default_rng(seed)
+    chances = rng.normal(0, 3, (6, hearing.NUM_FAMILIES))
+    turn = seed % 6
+    onsets, pitches = np.array([0.0, 0.0, 0.3, 0.31, 7.0, 90.0]), np.array([60, 64, 60, 0, 127, 60])
+    chosen = agreement.families(onsets, pitches, chances)
+    other = np.roll(chances, turn, axis=0) + np.arange(6)[:, None]
+    again = agreement.families(np.roll(onsets, turn), np.roll(pitches, turn), other)
+    np.testing.assert_array_equal(np.roll(chosen, turn), again)
+
+
+def test_opinions_are_found_by_segment_position_and_key():
+    opinions = agreement.Opinions((14 / 3, 1 / 3))
+    family = np.arange(32, dtype=np.float32).reshape(2, 16)
+    places = np.array([4, 7]), np.array([60, 72])
+    opinions.add(0, None)
+    opinions.add(200, hearing.Begun(*places, family, *places, np.array([1.5, -0.5], np.float32)))
+    # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7.
+    asked = np.array([200, 7, 207, 210, 209, 207]), np.array([60, 72, 72, 72, 72, 60])
+    heard, found = opinions.notes(*asked)
+    assert heard.tolist() == [0, 2, 4]
+    np.testing.assert_array_equal(found, family[[0, 1, 1]])
+    heard, found = opinions.strokes(*asked)
+    assert (heard.tolist(), found.tolist()) == ([0, 2, 4], [1.5, -0.5, -0.5])
+    heard, found = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert (heard.shape, found.shape) == ((0,), (0, 16))
+
+
+def test_what_began_is_what_was_heard_to():
+    rng = np.random.default_rng(0)
+    logits = {
+        "onset": np.full((2, 76, 88), -9.0),
+        "frame": np.full((2, 76, 88), 3.0),
+        "drum": np.full((2, 76, 128), -9.0),
+        "family": rng.normal(size=(2, 76, 88, 16)),
+        "velocity": np.zeros((2, 76, 88)),
+        "drum_velocity": np.zeros((2, 76, 128)),
+    }
+    logits["onset"][1, 3, 39] = logits["onset"][1, 70, 0] = 2.0
+    logits["drum"][1, 20, 36], logits["drum"][0, 20, 38] = 0.75, 4.0
+    heard = hearing.prepare({name: np.float32(values) for name, values in logits.items()})
+    begun = hearing.begun(heard, 1)
+    assert begun.note_position.tolist() == [3, 70]
+    assert begun.pitch.tolist() == [60, 21]
+    np.testing.assert_array_equal(begun.family, np.asarray(heard.family)[1, [3, 70], [39, 0]])
+    assert (begun.stroke_position.tolist(), begun.drum.tolist()) == ([20], [36])
+    assert begun.drum_logit == pytest.approx(0.75)
+
+
+def test_a_drum_that_is_never_heard_for_sure_is_not_there():
+    drums = np.array([36] * 10 + [41] * 3)
+    logits = np.array([2.0, 1.5, 2.5, -0.8, 2.2, 3.0, 2.0, 1.0, -1.5, 2.0, -1.2, -0.9, -1.0])
+    np.testing.assert_array_equal(agreement.are_struck(drums, logits), drums == 36)
+
+
+def test_one_stroke_that_is_heard_for_sure_counts():
+    assert agreement.are_struck(np.array([49, 50]), np.array([0.5, -1.0])).tolist() == [True, False]
+    assert agreement.are_struck(np.zeros(0, int), np.zeros(0)).tolist() == []
+
+
+def test_a_piece_agrees_and_what_was_not_heard_stays():
+    opinions = agreement.Opinions((14 / 3, 1 / 3))
+    positions = np.arange(5, 65, 5)  # of steps 1, 16, 31, ...
+    family = heard([STRINGS] * 11 + [REED])
+    strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5], np.float32)
+    opinions.add(0, hearing.Begun(positions, np.full(12, 60), family, *strokes))
+    onsets = (3 * positions - 14) / 100
+    rows = [(onset, onset + 0.1, 60, 90, 64 if onset > 1.6 else 40, False) for onset in onsets]
+    rows += [(0.5, 0.6, 72, 90, 24, False)]  # was not heard to begin
+    rows += [(onset, onset + 0.01, key, 90, 0, True) for onset, key in ((0.01, 36), (0.46, 36), (0.91, 43), (1.5, 50))]
+    piece = notes.from_rows(rows)
+    agreed = agreement.agreed(piece, opinions, 100, families_told=True)
+    assert agreed["program"][:12].tolist() == [40] * 12
+    assert agreed["program"][12] == 24
+    assert agreed["pitch"][13:].tolist() == [36, 36, 50]
+    assert piece["program"][11] == 64, "what was given is changed"
+    as_told = agreement.agreed(piece, opinions, 100, families_told=False)
+    np.testing.assert_array_equal(as_told["program"], np.delete(piece["program"], 15))
+
+
+@pytest.mark.parametrize("seconds", [3600.0, 10 * 3600.0])
+def test_hours_of_notes_are_named(seconds):
+    rng = np.random.default_rng(0)
+    onsets = np.sort(rng.uniform(0, seconds, 3000))
+    families = rng.integers(0, 2, 3000) * 5
+    chosen = agreement.families(onsets, np.where(families, 80, 40), heard(families))
+    np.testing.assert_array_equal(chosen, families)
