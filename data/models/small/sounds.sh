@@ -60,6 +60,6 @@ for bank in notes/* kits/* voices/*; do
   name=$(basename "$bank")
   [[ $bank != kits/* ]] || name=kit-$name
   "$PYTHON" "$here/recorded.py" "$bank" "$name.sf2" --rate 22050 --longest 8
-  sf3convert -z -q 0.3 "$name.sf2" "fonts/$name.sf3" > /dev/null
+  sf3convert -z -q 0.3 "$name.sf2" "fonts/$name.sf3" > /dev/null 2>&1
   rm "$name.sf2"
 done
