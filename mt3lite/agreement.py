@@ -12,17 +12,16 @@ import bisect
 from collections.abc import Collection
 
 import numpy as np
-from scipy import ndimage
 
 from mt3lite import hearing
 
 # These were found on held-out pieces with training's sounds.
-_STEP_SECONDS = 0.5  # of the grid on which notes hear each other
+_STEP_SECONDS = 1.0  # of the grid on which notes hear each other
 _NEAR_SECONDS, _NEAR_SEMITONES = 3.0, 2.0  # standard deviations: how far
 _OTHERS = 0.5  # weight of what is heard of the notes around one, beside what is heard of itself
 _PRIOR = 0.7  # exponent of how often a family is heard in the piece
 _SMALLEST = 1e-3  # share of a family that is not heard at all
-_ROUNDS = 30  # of expectation maximisation
+_ROUNDS = 20  # of expectation maximisation
 _SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
 _THERE = 2.0  # weight of that, beside the logit of a stroke
 _STRUCK_FROM = -2.0  # sum of both from which on a stroke counts
@@ -130,31 +129,36 @@ def families(
     """
     if not len(onsets_seconds):
         return np.zeros(0, np.int64)
-    own = log_chances - _log_sum(log_chances)
+    own = np.log(_normalised(log_chances))
     scores = own + _OTHERS * _around(onsets_seconds, pitches, own)
     if among is not None:
         scores[:, [family for family in range(scores.shape[1]) if family not in among]] = -np.inf
-    shares = np.full(scores.shape[1], 1 / scores.shape[1])
+    shares = np.full(scores.shape[1], 1 / scores.shape[1], np.float32)
     for _ in range(_ROUNDS):
         weighed = scores + _PRIOR * np.log(shares + _SMALLEST)
-        shares = np.exp(weighed - _log_sum(weighed)).mean(axis=0)
+        shares = _normalised(weighed).mean(axis=0)
     return weighed.argmax(axis=1)
 
 
-def _log_sum(scores: np.ndarray) -> np.ndarray:
-    """Return the log of the sum of exponentials over families, [N, 1]."""
-    return np.logaddexp.reduce(scores, axis=1, keepdims=True)
+def _normalised(log_chances: np.ndarray) -> np.ndarray:
+    """Return chances of families, float [N, F], of what is known up to a constant for each note."""
+    chances = np.exp(log_chances - log_chances.max(axis=1, keepdims=True))
+    return chances / chances.sum(axis=1, keepdims=True)
 
 
 def _around(onsets_seconds: np.ndarray, pitches: np.ndarray, log_chances: np.ndarray) -> np.ndarray:
     """Return the mean log chances of the notes around each and of itself, nearer ones weighing more, [N, F]."""
     places = np.floor(onsets_seconds / _STEP_SECONDS).astype(np.int64), np.asarray(pitches, np.int64)
-    near = _NEAR_SECONDS / _STEP_SECONDS, _NEAR_SEMITONES
+    keys = np.arange(128)
+    by_key = np.exp(-0.5 * ((keys[:, None] - keys) / _NEAR_SEMITONES) ** 2).astype(np.float32)
+    reach = round(3 * _NEAR_SECONDS / _STEP_SECONDS)
+    by_step = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _STEP_SECONDS / _NEAR_SECONDS) ** 2).astype(np.float32)
 
-    def smooth(values: np.ndarray) -> np.ndarray:
-        grid = np.zeros((places[0].max() + 1, 128), np.float32)
-        np.add.at(grid, places, values)
-        return ndimage.gaussian_filter(grid, near, mode="constant", truncate=3.0)[places]
+    def near(values: np.ndarray) -> np.ndarray:
+        grid = np.zeros((reach + places[0].max() + 1 + reach, len(keys)), np.float32)
+        np.add.at(grid, (places[0] + reach, places[1]), values)
+        grid = grid @ by_key
+        return sum(weight * grid[places[0] + i, places[1]] for i, weight in enumerate(by_step))
 
-    counts = smooth(np.ones(len(log_chances), np.float32))
-    return np.stack([smooth(column) for column in log_chances.T], axis=1) / counts[:, None]
+    counts = near(np.ones(len(log_chances), np.float32))
+    return np.stack([near(column) for column in log_chances.T], axis=1) / counts[:, None]
