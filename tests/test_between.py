@@ -1,0 +1,45 @@
+"""The script that makes a model between two."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mt3lite import weights
+
+SCRIPT = Path(__file__).parents[1] / "data" / "models" / "small" / "between.py"
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_weights_lie_between(tiny_folder, tmp_path):
+    tiny = weights.load(tiny_folder)
+    double = jax.tree.map(lambda leaf: 2 * leaf, tiny.params)
+    weights.save(tmp_path / "double", tiny.config, double, origin="other numbers", license="MIT")
+    done = run(tiny_folder, tmp_path / "double", 0.25, tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    made = weights.load(tmp_path / "out")
+    assert (made.config, made.origin, made.license) == (tiny.config, tiny.origin, tiny.license)
+    jax.tree.map(
+        lambda leaf, given: np.testing.assert_allclose(leaf, 1.25 * given, rtol=1e-3, atol=1e-6),
+        made.params,
+        tiny.params,
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(made.params)} <= {np.dtype(np.float16), np.dtype(np.float32)}
+
+
+def test_what_cannot_be_is_told_in_a_line(tiny_folder, tmp_path):
+    assert run(tiny_folder, tiny_folder, 1.5, tmp_path / "out").returncode == 2
+    done = run(tiny_folder, tmp_path / "none", 0.5, tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.startswith("between.py: ")
+    tiny = weights.load(tiny_folder)
+    other = dataclasses.replace(tiny.config, segments=dataclasses.replace(tiny.config.segments, max_tokens=65))
+    weights.save(tmp_path / "other", other, tiny.params, origin="", license="")
+    assert "has other settings" in run(tiny_folder, tmp_path / "other", 0.5, tmp_path / "out").stderr
+    assert not (tmp_path / "out").exists()
