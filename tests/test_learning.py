@@ -49,14 +49,15 @@ def test_a_tiny_model_learns_two_bars_by_heart(pairs, tmp_path, monkeypatch):
 
 
 def test_the_bundled_model_learns_from_a_folder_of_pairs(pairs, tmp_path, monkeypatch):
-    """In one command, with an encoder that stays as it is: within thirty updates the loss falls by half."""
+    """In one command, with an encoder that stays as it is: within forty updates the loss falls by half."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    recipe = ["--init-from", "small", "--freeze-encoder", "--steps", "30", "--batch-size", "2", "--log-every", "1"]
-    recipe += ["--warmup-steps", "1", "--learning-rate", "1e-3", "--no-augmentation"]
+    recipe = ["--init-from", "small", "--freeze-encoder", "--steps", "40", "--batch-size", "2", "--log-every", "1"]
+    recipe += ["--warmup-steps", "1", "--learning-rate", "5e-3", "--no-augmentation"]
     assert cli.main(["train", "--data", str(pairs), "--workdir", str(tmp_path / "run"), *recipe]) == 0
     with (tmp_path / "run" / "curve.csv").open() as file:
         curve = [float(row["token_loss"]) for row in csv.DictReader(file)]
-    assert len(curve) == 30 and np.mean(curve[-5:]) < 0.5 * curve[0]  # it differs from batch to batch
+    assert len(curve) == 40
+    assert np.mean(curve[-5:]) < 0.5 * np.mean(curve[:5])  # it differs from batch to batch
     before, after = weights.load("small").params, weights.load(tmp_path / "run" / "model").params
     jax.tree.map(np.testing.assert_array_equal, before["encoder"], after["encoder"])
     assert not np.array_equal(before["decoder"]["logits_dense"]["kernel"], after["decoder"]["logits_dense"]["kernel"])
