@@ -348,7 +348,7 @@ class _Task:
                 self._opinions,
                 self._config.vocabulary.steps_per_second,
                 families_told=self._config.codec.granularity == "midi_class",
-                among=self._only and self._only.families,
+                among=self._only.families if self._only else None,
             )
             if self._only is not None:
                 pitched = ~transcribed["is_drum"]
