@@ -4,8 +4,7 @@
 
 FOLDER holds folders named as the instruments below, with a file for each note that was recorded, named after it
 (C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. `kit-NUMBER` folders hold the strokes of a drum kit
-as [kits.py](kits.py) lays them out.
-The soundfont has the programs of those instruments alone: play it over one that has all, as
+as kits.py lays them out. The soundfont has the programs of those instruments alone: play it over one that has all, as
 `--soundfont OUT.sf2:FluidR3_GM.sf2`.
 
 `--displaced 3` plays each key with the note recorded three semitones above, so that body and room sound as of a smaller
@@ -78,11 +77,8 @@ ENSEMBLES = {48: (-9, 0, 8), 49: (-14, 3, 13), 61: (-7, 0, 9)}
 # General MIDI kits that the strokes of another may play, and that their programs are of, where they have no own.
 OTHER_KITS = {0: (8, 16, 32, 40)}
 _HIHATS = (42, 44, 46)  # each ends the others
-_LAYERS = {
-    1: (127,),
-    2: (79, 127),
-    3: (63, 99, 127),
-}  # highest velocities of the strokes of a key, by how many there are
+# Highest velocities of the strokes of a key, by how many there are.
+_LAYERS = {1: (127,), 2: (79, 127), 3: (63, 99, 127)}
 _RELEASE_SECONDS = {"piano": 0.3, "harp": 1.5, "organ": 0.4, **dict.fromkeys(
     ("xylophone", "glockenspiel", "vibraphone", "marimba", "tubular-bells", "celesta", "kalimba", "steel-drums"), 1.0
 ), **dict.fromkeys(("pad-warm", "pad-poly", "pad-choir", "pad-bowed", "pad-metallic", "pad-sweep"), 0.4)}  # fmt: skip

@@ -49,10 +49,12 @@ done
 
 echo "== Laying them out"
 "$PYTHON" "$here/gather.py" sources notes
-rm -rf kits
+rm -rf kits voices.part
 "$PYTHON" "$here/kits.py" sources kits
 for seed in $(seq "$VOICES"); do
-  [ -d "voices/voices-$seed" ] || "$PYTHON" "$here/voices.py" "voices/voices-$seed" --seed "$seed"
+  [ ! -d "voices/voices-$seed" ] || continue
+  "$PYTHON" "$here/voices.py" voices.part --seed "$seed"
+  mkdir -p voices && mv voices.part "voices/voices-$seed"
 done
 
 echo "== Making soundfonts: $PWD/fonts"
