@@ -87,7 +87,7 @@ def test_without_strokes_there_are_no_kits_and_other_kits_are_not_added_to(tmp_p
 
 def note(name, seed, pitch, seconds=1.0):
     rng = np.random.default_rng(seed)
-    instrument = voices._drawn(voices.INSTRUMENTS[name][2], rng)
+    instrument = voices.drawn(voices.INSTRUMENTS[name][2], rng)
     times = np.arange(int(seconds * 22050)) / 22050
     played = voices.Note(440 * 2 ** ((pitch - 69) / 12), 22050, times, rng)
     return voices._finished(instrument.play(played), 22050)
