@@ -3,7 +3,8 @@
 The network tells notes as it hears them, two seconds at a time, so that the line of a violin may come out as those of
 five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
 stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
-is heard at all. And a drum that is there is heard for sure now and then.
+is heard at all. Where two families are heard to play the same note, the two likeliest do. And a drum that is there is
+heard for sure now and then.
 
 Axes: N notes, S strokes, F families.
 """
@@ -13,7 +14,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from mt3lite import hearing
+from mt3lite import hearing, notes
 
 # These were found on held-out pieces with training's sounds.
 _STEP_SECONDS = 1.0  # of the grid on which notes hear each other
@@ -22,6 +23,7 @@ _OTHERS = 0.5  # weight of what is heard of the notes around one, beside what is
 _PRIOR = 0.7  # exponent of how often a family is heard in the piece
 _SMALLEST = 1e-3  # share of a family that is not heard at all
 _ROUNDS = 20  # of expectation maximisation
+_UNISON_FROM = 0.0  # logit from which on a second family plays a note, too
 _SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
 _THERE = 2.0  # weight of that, beside the logit of a stroke
 _STRUCK_FROM = -2.0  # sum of both from which on a stroke counts
@@ -34,20 +36,25 @@ class Opinions:
         """Take where steps lie in a segment, see `network.NetworkConfig`."""
         self._offset, self._scale = shift_positions
         self._start_steps: list[int] = []
-        # By position and pitch or drum: log chances float32 [F], logits.
+        # By position and pitch or drum: log chances with the logit of a unison, float32 [F + 1]; logits.
         self._notes: list[dict[tuple[int, int], np.ndarray]] = []
         self._strokes: list[dict[tuple[int, int], float]] = []
 
     def add(self, start_step: int, begun: hearing.Begun | None) -> None:
         """Add what was heard of a segment that begins at a step; None where nothing was."""
         self._start_steps.append(start_step)
-        self._notes.append(_by_place(begun.note_position, begun.pitch, begun.family) if begun else {})
+        told = np.column_stack([begun.family, begun.unison]) if begun else None
+        self._notes.append(_by_place(begun.note_position, begun.pitch, told) if begun else {})
         self._strokes.append(_by_place(begun.stroke_position, begun.drum, begun.drum_logit) if begun else {})
 
-    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of some notes were heard to begin, int64 [N], and their log chances of families, [N, F]."""
-        heard, log_chances = self._heard(self._notes, onset_steps, pitches)
-        return heard, np.array(log_chances, np.float32).reshape(-1, hearing.NUM_FAMILIES)
+    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return which of some notes were heard to begin, int64 [N], and what was heard of these, float32.
+
+        The log chances of families, [N, F], and the logits that two families play the note, [N].
+        """
+        heard, told = self._heard(self._notes, onset_steps, pitches)
+        told = np.array(told, np.float32).reshape(-1, hearing.NUM_FAMILIES + 1)
+        return heard, told[:, :-1], told[:, -1]
 
     def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return which of some strokes were heard, int64 [S], and their logits, float32 [S]."""
@@ -90,14 +97,20 @@ def agreed(
     found = found.copy()
     if families_told:
         pitched = np.flatnonzero(~found["is_drum"])
-        heard, log_chances = opinions.notes(steps[pitched], found["pitch"][pitched])
+        heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
         named = pitched[heard]
-        chosen = families(found["onset"][named], found["pitch"][named], log_chances, among)
+        chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
         found["program"][named] = chosen * hearing.PROGRAMS_PER_FAMILY
+        doubled = (unison >= _UNISON_FROM) & (second >= 0)
+        doubles = found[named[doubled]]
+        doubles["program"] = second[doubled] * hearing.PROGRAMS_PER_FAMILY
+    else:
+        doubles = found[:0]
     strokes = np.flatnonzero(found["is_drum"])
     heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
     strokes = strokes[heard]
-    return np.delete(found, strokes[~are_struck(found["pitch"][strokes], logits)])
+    found = np.delete(found, strokes[~are_struck(found["pitch"][strokes], logits)])
+    return notes.trim_overlaps(np.concatenate([found, doubles])) if len(doubles) else found
 
 
 def are_struck(drums: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -115,8 +128,8 @@ def are_struck(drums: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 def families(
     onsets_seconds: np.ndarray, pitches: np.ndarray, log_chances: np.ndarray, among: Collection[int] | None = None
-) -> np.ndarray:
-    """Return the family of each note, int64 [N].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the likeliest family of each note and the second likeliest, int64 [N], -1 where no other may be chosen.
 
     Families' shares are found as by Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities: A Simple Procedure", 2002, but count for less than they would if notes were heard independently.
@@ -128,7 +141,7 @@ def families(
         among: the families that may be chosen; None for all.
     """
     if not len(onsets_seconds):
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     own = np.log(_normalised(log_chances))
     scores = own + _OTHERS * _around(onsets_seconds, pitches, own)
     if among is not None:
@@ -137,7 +150,9 @@ def families(
     for _ in range(_ROUNDS):
         weighed = scores + _PRIOR * np.log(shares + _SMALLEST)
         shares = _normalised(weighed).mean(axis=0)
-    return weighed.argmax(axis=1)
+    chosen = weighed.argmax(axis=1)
+    np.put_along_axis(weighed, chosen[:, None], -np.inf, axis=1)
+    return chosen, np.where(np.isfinite(weighed.max(axis=1)), weighed.argmax(axis=1), -1)
 
 
 def _normalised(log_chances: np.ndarray) -> np.ndarray:

@@ -101,7 +101,9 @@ _SECTIONS = {
     "network": network.NetworkConfig,
 }
 # Settings that older models were saved without; their defaults are what those models are.
-_LATER: dict[type, tuple[str, ...]] = {network.NetworkConfig: ("note_channels", "note_blocks", "note_ends")}
+_LATER: dict[type, tuple[str, ...]] = {
+    network.NetworkConfig: ("note_channels", "note_blocks", "note_ends", "note_unisons")
+}
 _FOLLOWING = {"input_depth", "bins_per_semitone", "vocab_size", "carried_ranges", "pitch_range"}
 _FOLLOWING |= {"drum_range", "shift_positions"}
 _Vocabulary = vocabulary.Vocabulary  # under a name that no parameter below has
@@ -337,6 +339,7 @@ PRESETS = {
             note_channels=64,
             note_blocks=4,
             note_ends=True,
+            note_unisons=True,
         ),
         _ancestor("mt3", num_frames=256, num_velocity_bins=1, events="notes_with_ties", granularity="full"),
         _ancestor("ismir2021", num_frames=512, num_velocity_bins=127, events="notes", granularity="flat"),

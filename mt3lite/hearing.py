@@ -87,6 +87,7 @@ class NoteHeads(nn.Module):
     channels: int = 48  # features of a pitch
     blocks: int = 0  # `NoteBlock`s that those go through, with `SPACINGS` in turn
     ends: bool = False  # whether it is told, too, which notes end
+    unisons: bool = False  # and which ones begin together with the same note of another family
     dtype: jnp.dtype = jnp.float32  # of the blocks and what leads into them
 
     @nn.compact
@@ -95,7 +96,7 @@ class NoteHeads(nn.Module):
 
         "onset" and "frame" [B, P, 88], "drum" [B, P, 128], and with pitch features "family" [B, P, 88, 16]; besides,
         no logits but numbers about 0 to 1, the velocities / 127 of what begins there: "drum_velocity" [B, P, 128], and
-        with pitch features "velocity" [B, P, 88]; with `ends` the logits "end" [B, P, 88].
+        with pitch features "velocity" [B, P, 88]; with `ends` the logits "end", with `unisons` "unison" [B, P, 88].
         """
         rare = nn.initializers.constant(-4.0)  # notes are rare: start from there, not from one half
         medium = nn.initializers.constant(0.6)
@@ -119,6 +120,9 @@ class NoteHeads(nn.Module):
             if self.ends:
                 logits["end"] = by_pitch[..., -1]
             logits["velocity"] = nn.Dense(1, bias_init=medium, name="pitch_velocity")(hidden)[..., 0]
+            if self.unisons:
+                none = nn.initializers.zeros
+                logits["unison"] = nn.Dense(1, kernel_init=none, bias_init=rare, name="pitch_unison")(hidden)[..., 0]
         return {name: head.astype(jnp.float32) for name, head in logits.items()}
 
 
@@ -131,6 +135,7 @@ class Heard(NamedTuple):
     silent_from: jax.Array  # int32 [B, P, 88]: the first position from this on at which no note sounds; P for none
     family: jax.Array  # float32 [B, P, 88, 16]: log chance of each family of a note there, less that of the likeliest
     wanted: jax.Array  # float32 [B, P, 88]: `family` of the likeliest that may be written; 0 where no others play
+    unison: jax.Array  # float32 [B, P, 88]: logit that another family begins the note that begins there, too
     velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
     drum_velocity: jax.Array  # float32 [B, P, 128]
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
@@ -159,6 +164,7 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         silent_from=jax.lax.cummin(silent, axis=1, reverse=True),
         family=_families(logits["family"], jax.nn.sigmoid(sounds)),
         wanted=jnp.zeros_like(sounds),
+        unison=logits.get("unison", jnp.full_like(sounds, _LOWEST)),
         velocity=jnp.clip(logits["velocity"], 0.0, 1.0),
         drum_velocity=jnp.clip(logits["drum_velocity"], 0.0, 1.0),
         **_events(onset, drum),
@@ -172,6 +178,7 @@ class Begun(NamedTuple):
     note_position: np.ndarray  # int64 [N]
     pitch: np.ndarray  # int64 [N]: MIDI
     family: np.ndarray  # float32 [N, 16]: log chances, less that of the likeliest
+    unison: np.ndarray  # float32 [N]: logits that a second family plays it, too
     stroke_position: np.ndarray  # int64 [S]
     drum: np.ndarray  # int64 [S]: MIDI
     drum_logit: np.ndarray  # float32 [S]
@@ -179,11 +186,13 @@ class Begun(NamedTuple):
 
 def begun(heard: Heard, row: int) -> Begun:
     """Return what was heard to begin in one segment of a batch."""
-    onset, drum, family = (np.asarray(each)[row] for each in (heard.onset, heard.drum, heard.family))
-    note_position, pitch = np.nonzero(onset > 0)
+    onset, drum, family, unison = (
+        np.asarray(each)[row] for each in (heard.onset, heard.drum, heard.family, heard.unison)
+    )
+    note = np.nonzero(onset > 0)
     stroke_position, key = np.nonzero(drum > 0)
     logit = drum[stroke_position, key] + DRUM_FROM[key]
-    return Begun(note_position, pitch + LOWEST_PITCH, family[note_position, pitch], stroke_position, key, logit)
+    return Begun(note[0], note[1] + LOWEST_PITCH, family[note], unison[note], stroke_position, key, logit)
 
 
 def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:

@@ -89,6 +89,7 @@ class NetworkConfig:
     note_channels: int = 48  # hearing only: features of a pitch behind the encoder
     note_blocks: int = 0  # hearing only: residual blocks over time and pitch that those go through, `hearing.NoteBlock`
     note_ends: bool = False  # hearing only: hears when notes end, beside whether they sound
+    note_unisons: bool = False  # hearing only: hears where two families play the same note
     hearing: bool = False  # the logits begin from the notes that the encoder hears, see `hearing.hints`
     drum_range: tuple[int, int] = (0, 0)  # hearing only: token range of the drums
 
@@ -178,7 +179,9 @@ class Encoder(nn.Module):
         x = nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
         if not cfg.hearing:
             return Encoded(x, pitch_features, None)
-        heads = hearing.NoteHeads(cfg.note_channels, cfg.note_blocks, cfg.note_ends, dtype, name="heads")
+        heads = hearing.NoteHeads(
+            cfg.note_channels, cfg.note_blocks, cfg.note_ends, cfg.note_unisons, dtype, name="heads"
+        )
         return Encoded(x, pitch_features, heads(x, pitch_features))
 
 

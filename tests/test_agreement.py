@@ -18,30 +18,39 @@ def heard(families, sure=2.0):
 def test_a_line_is_played_by_one_instrument_though_some_of_it_sounds_like_another():
     families = np.full(40, STRINGS)
     families[[7, 21, 22]] = REED
-    chosen = agreement.families(np.arange(40) * 0.4, 60 + np.arange(40) % 7, heard(families))
+    chosen, _ = agreement.families(np.arange(40) * 0.4, 60 + np.arange(40) % 7, heard(families))
     np.testing.assert_array_equal(chosen, STRINGS)
 
 
 def test_two_lines_keep_their_instruments():
     families = np.tile([STRINGS, PIANO], 30)
     pitches = np.tile([76, 45], 30)
-    chosen = agreement.families(np.repeat(np.arange(30) * 0.5, 2), pitches, heard(families))
+    chosen, _ = agreement.families(np.repeat(np.arange(30) * 0.5, 2), pitches, heard(families))
     np.testing.assert_array_equal(chosen, families)
 
 
 def test_what_is_heard_for_sure_is_believed_though_it_is_rare():
     families, chances = np.full(40, PIANO), heard(np.full(40, PIANO))
     families[20], chances[20] = REED, heard([REED], sure=9.0)
-    np.testing.assert_array_equal(agreement.families(np.arange(40) * 0.4, np.full(40, 60), chances), families)
+    chosen, _ = agreement.families(np.arange(40) * 0.4, np.full(40, 60), chances)
+    np.testing.assert_array_equal(chosen, families)
 
 
 def test_only_families_that_may_play_are_chosen():
-    chosen = agreement.families(np.arange(9) * 0.4, np.full(9, 60), heard(np.full(9, REED)), among={PIANO, STRINGS})
+    chosen, _ = agreement.families(np.arange(9) * 0.4, np.full(9, 60), heard(np.full(9, REED)), among={PIANO, STRINGS})
     assert set(chosen.tolist()) <= {PIANO, STRINGS}
 
 
+def test_the_second_likeliest_is_told_where_there_is_another():
+    chances = heard(np.full(9, STRINGS)) + heard(np.full(9, REED), sure=1.0)
+    at = np.arange(9) * 0.4, np.full(9, 60)
+    assert set(agreement.families(*at, chances)[1].tolist()) == {REED}
+    assert set(agreement.families(*at, chances, among={PIANO, STRINGS})[1].tolist()) == {PIANO}
+    assert set(agreement.families(*at, chances, among={STRINGS})[1].tolist()) == {-1}
+
+
 def test_no_notes_have_no_families():
-    assert agreement.families(np.zeros(0), np.zeros(0, int), np.zeros((0, 16))).tolist() == []
+    assert [each.tolist() for each in agreement.families(np.zeros(0), np.zeros(0, int), np.zeros((0, 16)))] == [[], []]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -50,9 +59,9 @@ def test_families_do_not_depend_on_a_constant_of_each_note_or_on_the_order_of_no
     chances = rng.normal(0, 3, (6, hearing.NUM_FAMILIES))
     turn = seed % 6
     onsets, pitches = np.array([0.0, 0.0, 0.3, 0.31, 7.0, 90.0]), np.array([60, 64, 60, 0, 127, 60])
-    chosen = agreement.families(onsets, pitches, chances)
+    chosen, _ = agreement.families(onsets, pitches, chances)
     other = np.roll(chances, turn, axis=0) + np.arange(6)[:, None]
-    again = agreement.families(np.roll(onsets, turn), np.roll(pitches, turn), other)
+    again, _ = agreement.families(np.roll(onsets, turn), np.roll(pitches, turn), other)
     np.testing.assert_array_equal(np.roll(chosen, turn), again)
 
 
@@ -61,16 +70,18 @@ def test_opinions_are_found_by_segment_position_and_key():
     family = np.arange(32, dtype=np.float32).reshape(2, 16)
     places = np.array([4, 7]), np.array([60, 72])
     opinions.add(0, None)
-    opinions.add(200, hearing.Begun(*places, family, *places, np.array([1.5, -0.5], np.float32)))
+    unison = np.array([-3.0, 2.0], np.float32)
+    opinions.add(200, hearing.Begun(*places, family, unison, *places, np.array([1.5, -0.5], np.float32)))
     # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7.
     asked = np.array([200, 7, 207, 210, 209, 207]), np.array([60, 72, 72, 72, 72, 60])
-    heard, found = opinions.notes(*asked)
+    heard, found, together = opinions.notes(*asked)
     assert heard.tolist() == [0, 2, 4]
     np.testing.assert_array_equal(found, family[[0, 1, 1]])
+    np.testing.assert_array_equal(together, unison[[0, 1, 1]])
     heard, found = opinions.strokes(*asked)
     assert (heard.tolist(), found.tolist()) == ([0, 2, 4], [1.5, -0.5, -0.5])
-    heard, found = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    assert (heard.shape, found.shape) == ((0,), (0, 16))
+    heard, found, together = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert (heard.shape, found.shape, together.shape) == ((0,), (0, 16), (0,))
 
 
 def test_what_began_is_what_was_heard_to():
@@ -80,6 +91,7 @@ def test_what_began_is_what_was_heard_to():
         "frame": np.full((2, 76, 88), 3.0),
         "drum": np.full((2, 76, 128), -9.0),
         "family": rng.normal(size=(2, 76, 88, 16)),
+        "unison": rng.normal(size=(2, 76, 88)),
         "velocity": np.zeros((2, 76, 88)),
         "drum_velocity": np.zeros((2, 76, 128)),
     }
@@ -90,6 +102,7 @@ def test_what_began_is_what_was_heard_to():
     assert begun.note_position.tolist() == [3, 70]
     assert begun.pitch.tolist() == [60, 21]
     np.testing.assert_array_equal(begun.family, np.asarray(heard.family)[1, [3, 70], [39, 0]])
+    np.testing.assert_array_equal(begun.unison, np.float32(logits["unison"][1, [3, 70], [39, 0]]))
     assert (begun.stroke_position.tolist(), begun.drum.tolist()) == ([20], [36])
     assert begun.drum_logit == pytest.approx(0.75)
 
@@ -110,7 +123,7 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     positions = np.arange(5, 65, 5)  # of steps 1, 16, 31, ...
     family = heard([STRINGS] * 6 + [REED] + [STRINGS] * 5)
     strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5], np.float32)
-    opinions.add(0, hearing.Begun(positions, np.full(12, 60), family, *strokes))
+    opinions.add(0, hearing.Begun(positions, np.full(12, 60), family, np.full(12, -4.0), *strokes))
     onsets = (3 * positions - 14) / 100
     rows = [(onset, onset + 0.1, 60, 90, 64 if index == 6 else 40, False) for index, onset in enumerate(onsets)]
     rows += [(0.5, 0.6, 72, 90, 24, False)]  # was not heard to begin
@@ -125,10 +138,37 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     np.testing.assert_array_equal(as_told["program"], np.delete(piece["program"], 15))
 
 
+def in_unison(families, unison, **options):
+    """What a piece of as many notes agrees on, that are heard to be of these families, and written as of the piano."""
+    opinions = agreement.Opinions((14 / 3, 1 / 3))
+    positions = 5 + 5 * np.arange(len(families))
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    opinions.add(0, hearing.Begun(positions, np.full(len(families), 60), families, unison, *none))
+    onsets = (3 * positions - 13) / 100
+    piece = notes.from_rows([(onset, onset + 0.1, 60, 90, 0, False) for onset in onsets])
+    return agreement.agreed(piece, opinions, 100, **{"families_told": True} | options)
+
+
+def test_two_families_play_a_note_that_is_heard_in_unison():
+    together = np.where(np.arange(12) % 3 == 0, 4.0, -4.0)
+    families = heard(np.full(12, STRINGS)) + heard(np.full(12, REED), sure=1.0)
+    agreed = in_unison(families, together)
+    strings, reeds = (agreed[agreed["program"] == 8 * family] for family in (STRINGS, REED))
+    assert (len(strings), len(reeds), len(agreed)) == (12, 4, 16)
+    for field in ("onset", "offset", "pitch", "velocity"):
+        np.testing.assert_array_equal(reeds[field], strings[field][::3])
+
+
+@pytest.mark.parametrize("options", [{"families_told": False}, {"among": {STRINGS}}])
+def test_nobody_else_plays_where_none_can_be_told(options):
+    agreed = in_unison(heard(np.full(12, STRINGS)), np.full(12, 4.0), **options)
+    assert len(agreed) == 12
+
+
 @pytest.mark.parametrize("seconds", [3600.0, 10 * 3600.0])
 def test_hours_of_notes_are_named(seconds):
     rng = np.random.default_rng(0)
     onsets = np.sort(rng.uniform(0, seconds, 3000))
     families = rng.integers(0, 2, 3000) * 5
-    chosen = agreement.families(onsets, np.where(families, 80, 40), heard(families))
+    chosen, _ = agreement.families(onsets, np.where(families, 80, 40), heard(families))
     np.testing.assert_array_equal(chosen, families)

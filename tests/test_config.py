@@ -91,7 +91,7 @@ def test_missing_keys_are_named():
         config.from_json(json.dumps(values), "here")
 
 
-LATER = {"note_channels": 48, "note_blocks": 0, "note_ends": False}
+LATER = {"note_channels": 48, "note_blocks": 0, "note_ends": False, "note_unisons": False}
 
 
 def test_a_model_folder_from_before_a_setting_has_its_default(tiny_folder, tmp_path):

@@ -36,6 +36,7 @@ def test_a_larger_network_begins_as_the_same_function(params):
         note_channels=64,
         note_blocks=2,
         note_ends=True,
+        note_unisons=True,
     )
     grown = growing.grow(params, TINY, new, seed=1)
     assert jax.tree.map(jnp.shape, grown) == jax.tree.map(
@@ -68,7 +69,7 @@ def test_what_is_new_can_learn(params):
     ("changes", "message"),
     [
         ({"front_end_channels": 4}, "front_end_channels: 4 is less than the 8"),
-        ({"mlp_dim": 128}, "only if that differs in num_encoder_layers, .*, note_ends alone"),
+        ({"mlp_dim": 128}, "only if that differs in num_encoder_layers, .*, note_unisons alone"),
     ],
 )
 def test_a_network_that_is_no_larger_one_is_refused(params, changes, message):

@@ -36,7 +36,7 @@ def test_cross_entropy_equals_t5x(case, smoothing, z_loss):
 
 
 def _table(*rows):
-    table = np.zeros((1, 6, losses.NUM_COLUMNS), np.int32)
+    table = np.zeros((1, max(6, len(rows)), losses.NUM_COLUMNS), np.int32)
     table[..., losses.ONSET] = losses.UNUSED
     for i, row in enumerate(rows):
         table[0, i, : len(row)] = row
@@ -74,6 +74,27 @@ def test_auxiliary_loss_prefers_the_right_notes():
     right = {name: 8.0 * value - 4.0 for name, value in activity.items()}
     silent = {name: jnp.full_like(value, -4.0) for name, value in activity.items()}
     assert losses.auxiliary_loss(right, table) < losses.auxiliary_loss(silent, table)
+
+
+def test_families_that_begin_a_note_together_are_in_unison():
+    """At once or in neighbouring positions, not two apart; nor are two notes of one family, or one that sounds on."""
+    table = _table(
+        *((2, 4, 60, 3, 0), (2, 5, 60, 8, 0), (1, 4, 64, 0, 0), (2, 4, 64, 5, 0), (1, 3, 67, 0, 0), (3, 5, 67, 5, 0)),
+        *((2, 4, 70, 3, 0), (2, 4, 70, 3, 0), (-2, 6, 72, 3, 0), (4, 6, 72, 5, 0)),
+    )
+    unison = losses.note_activity(table, 8)["unison"]
+    assert np.argwhere(unison[0]).tolist() == [[1, 64 - 21], [2, 60 - 21], [2, 64 - 21]]
+
+
+def test_unisons_count_where_notes_begin():
+    table = _table((2, 4, 60, 3, 0), (2, 4, 60, 5, 0), (3, 5, 64, 3, 0))
+    activity = losses.note_activity(table, 8)
+    right = {name: 8.0 * value - 4.0 for name, value in activity.items()}
+    elsewhere = right | {"unison": right["unison"].at[0, 5, 7].set(9.0)}
+    wrong = right | {"unison": -right["unison"]}
+    costs = [float(losses.auxiliary_loss(logits, table)) for logits in (right, elsewhere, wrong)]
+    assert costs[0] == costs[1]
+    assert costs[2] - costs[0] == pytest.approx(losses.ONSET_WEIGHT * 2 * 4 / 8, rel=1e-3)
 
 
 def test_ends_count_where_they_are_heard():

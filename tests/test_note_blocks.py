@@ -89,6 +89,23 @@ def test_ends_are_heard_beside_the_rest():
         np.testing.assert_allclose(array, logits[name], rtol=1e-5, atol=1e-5)
 
 
+def test_unisons_are_told_by_a_head_of_their_own():
+    """All others are what they are without it, and at first it says that there are none."""
+    told = hearing.NoteHeads(channels=8, ends=True, unisons=True)
+    params = heads_params(told)
+    logits = heard(told, params)
+    assert logits["unison"].shape == logits["onset"].shape
+    assert np.std(logits["unison"]) > 0
+    del params["pitch_unison"]
+    without = heard(hearing.NoteHeads(channels=8, ends=True), params)
+    assert set(logits) - set(without) == {"unison"}
+    for name, array in without.items():
+        np.testing.assert_array_equal(array, logits[name])
+    first = told.init(jax.random.key(0), jnp.zeros((1, 4, 16)), jnp.ones((1, 4, hearing.NUM_PITCHES, 6)))["params"]
+    assert not np.any(first["pitch_unison"]["kernel"])
+    assert np.all(first["pitch_unison"]["bias"] < -3)
+
+
 def test_nothing_tells_ends_without_a_front_end_that_knows_pitches():
     heads = hearing.NoteHeads(ends=True)
     assert "end" not in heard(heads, heads_params(heads, pitched=False), pitched=False)

@@ -18,7 +18,7 @@ from mt3lite.errors import InputError
 
 GROWING = (
     *("num_encoder_layers", "num_decoder_layers", "front_end_channels"),
-    *("note_channels", "note_blocks", "note_ends"),
+    *("note_channels", "note_blocks", "note_ends", "note_unisons"),
 )
 # What reads the front end's channels, by the last names of its path, and by what share of them one unit is wide.
 _READERS = {

@@ -46,8 +46,9 @@ def cross_entropy(logits, targets, weights, *, label_smoothing: float = 0.0, z_l
 def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     """Spread note tables int32 [B, N, NUM_COLUMNS] over encoder positions: float32 targets for the heads, 0 to 1.
 
-    Returns "onset", "frame" and "end" [B, P, 88], "family" [B, P, 88, 16] (what sounds, by instrument family), "drum"
-    [B, P, 128]; and with the velocity / 127 of what begins, 0 where nothing does, "velocity" and "drum_velocity".
+    Returns "onset", "frame" and "end" [B, P, 88], "unison" [B, P, 88] (two families begin the note, a position apart at
+    most), "family" [B, P, 88, 16] (what sounds, by instrument family), "drum" [B, P, 128]; and with the velocity / 127
+    of what begins, 0 where nothing does, "velocity" and "drum_velocity".
     """
     row = jnp.broadcast_to(jnp.arange(notes.shape[0])[:, None], notes.shape[:2])
     pitch = notes[..., PITCH] - LOWEST_PITCH
@@ -57,15 +58,20 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
     begins = jnp.where(pitched & (notes[..., ONSET] >= 0), notes[..., ONSET], nowhere)
     shape = (notes.shape[0], num_positions, NUM_PITCHES)
     zeros = jnp.zeros(shape, jnp.float32)
-    onset = zeros.at[row, begins, pitch].max(1.0, mode="drop")
+    families = jnp.zeros((*shape, NUM_FAMILIES), jnp.float32)
+    begun = families.at[row, begins, pitch, notes[..., FAMILY]].max(1.0, mode="drop")
+    onset = begun.max(axis=-1)
+    # Players are seldom together to the hundredth of a second: those of the positions before and after count, too.
+    beside = jnp.pad(begun, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    together = jnp.maximum(jnp.maximum(beside[:, :-2], begun), beside[:, 2:])
+    unison = onset * (together.sum(axis=-1) > 1.5)
     loud = notes[..., VELOCITY] / vocabulary.MAX_VELOCITY
     velocity = zeros.at[row, begins, pitch].max(loud, mode="drop")
     # A running sum of +1 at onsets and -1 at offsets counts the notes that sound.
     starts = jnp.where(pitched, jnp.maximum(notes[..., ONSET], 0), nowhere)
     ends = jnp.where(pitched, jnp.maximum(notes[..., OFFSET], jnp.maximum(notes[..., ONSET], 0) + 1), nowhere)
     end = zeros.at[row, ends, pitch].max(1.0, mode="drop")
-    changes = jnp.zeros((*shape, NUM_FAMILIES), jnp.float32)
-    changes = changes.at[row, starts, pitch, notes[..., FAMILY]].add(1.0, mode="drop")
+    changes = families.at[row, starts, pitch, notes[..., FAMILY]].add(1.0, mode="drop")
     changes = changes.at[row, ends, pitch, notes[..., FAMILY]].add(-1.0, mode="drop")
     family = (jnp.cumsum(changes, axis=1) > 0.5).astype(jnp.float32)
     frame = family.max(axis=-1)
@@ -77,6 +83,7 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
         "onset": onset,
         "frame": frame,
         "end": end,
+        "unison": unison,
         "family": family,
         "drum": drum,
         "velocity": velocity,
@@ -88,15 +95,15 @@ def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
     """Return the loss of `hearing.NoteHeads`' logits, summed over pitches and heads, mean over positions; a scalar.
 
     Binary cross-entropy of what begins, sounds, ends (where that is told) and is struck; where a note sounds, the
-    cross-entropy of its instrument family; where one begins, the squared error of its velocity. Onsets and ends count
-    `ONSET_WEIGHT` times.
+    cross-entropy of its instrument family; where one begins, whether another family begins it, too, where that is told,
+    and the squared error of its velocity. Onsets, ends and unisons count `ONSET_WEIGHT` times.
     """
     batch, positions, _ = logits["onset"].shape
     targets = note_activity(notes, positions)
 
-    def binary(name: str) -> jax.Array:
+    def binary(name: str, where: jax.Array | float = 1.0) -> jax.Array:
         head, target = logits[name], targets[name]
-        return (jnp.maximum(head, 0) - head * target + jnp.log1p(jnp.exp(-jnp.abs(head)))).sum()
+        return (where * (jnp.maximum(head, 0) - head * target + jnp.log1p(jnp.exp(-jnp.abs(head))))).sum()
 
     def velocity_error(name: str, where: str) -> jax.Array:
         return (targets[where] * jnp.square(logits[name] - targets[name])).sum()
@@ -105,6 +112,8 @@ def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
     total += VELOCITY_WEIGHT * velocity_error("drum_velocity", "drum")
     if "end" in logits:
         total += ONSET_WEIGHT * binary("end")
+    if "unison" in logits:
+        total += ONSET_WEIGHT * binary("unison", where=targets["onset"])
     if "family" in logits:
         total += VELOCITY_WEIGHT * velocity_error("velocity", "onset")
         players = jnp.maximum(targets["family"].sum(axis=-1), 1.0)  # of the same pitch at the same time

@@ -86,6 +86,11 @@ NOTES = [
     ("karoryfer-2", "guitar-electric", _karoryfer("shinyguitar"), f"electric/{_N}_vl3_rr1_2", 0),
     ("karoryfer-2", "guitar-muted", _GUITARS, f"green/stac/staccato_{_N}_rr1", -12),
     ("karoryfer-2", "bass-electric", _karoryfer("sneakybass"), f"pluck/sneakybass_{_N}_pluck_rr1", -12),
+    ("karoryfer-3", "cello", _karoryfer("string-cyborgs"), f"Samples/blackheart/{_N}", 12),
+    ("karoryfer-3", "contrabass", _karoryfer("string-cyborgs"), f"Samples/zinc/full/{_N}", -12),
+    ("karoryfer-3", "bass-finger", _karoryfer("fashionbass"), f"notes/{_N}_f_rr1", 0),
+    ("karoryfer-3", "bass-pick", _karoryfer("pastabass"), f"samples/linguine/{_N}_vl3_rr1", -12),
+    ("karoryfer-3", "bass-slap", _karoryfer("swagbass"), f"notes/{_N}_fff_rr1", -12),
 ]
 _SUFFIXES = (".wav", ".flac")
 

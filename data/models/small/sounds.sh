@@ -3,16 +3,17 @@
 #
 #   data/models/small/sounds.sh WORK
 #
-# WORK     folder to fill: fonts/ gets a soundfont for each bank, 0.2 to 17 MB; sources/ about 5 GB of what they are of
-# VOICES   how many banks of made-up instruments; PYTHON: as its name says
+# WORK     folder to fill: fonts/ gets a soundfont for each bank, 0.2 to 12 MB; 100 MB; sources/ about 8 GB of what they are of
+# VOICES   how many banks of made-up instruments
+# JOBS (processes that make soundfonts), PYTHON: as their names say
 #
 # Needs the network, git, npm, and Debian's sonic-pi-samples and sf3convert. What is there already is not fetched again.
 # Whose recordings these are, and on what terms: gather.py, kits.py and README.md.
 set -euo pipefail
 
-VOICES=${VOICES:-3} PYTHON=${PYTHON:-python3}
+export VOICES=${VOICES:-5} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
 
-[ $# -eq 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1/fonts" "$1/sources" "$1/notes/recorded"
 cd "$1"
@@ -42,9 +43,15 @@ for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-an
     sfzinstruments/{BengtNilsson.HeadroomPiano,Discord-SFZ-GM-Bank,EthanWiner.Soundfonts,GregSullivan.E-Pianos} \
     sfzinstruments/{MTG.SoloSax,SplendidGrandPiano,dsmolken.double-bass,ganjo} \
     sfzinstruments/karoryfer.{bear-sax,emilyguitar,gogodze-phu-vol-ii,growlybass,meatbass,shinyguitar,sneakybass} \
-    sfzinstruments/karoryfer.{war-tuba,weresax}; do
+    sfzinstruments/karoryfer.{war-tuba,weresax,string-cyborgs,fashionbass,pastabass,swagbass}; do
   clone=sources/${repository/\//+}
-  [ -e "$clone" ] || git clone --quiet --depth 1 "https://github.com/$repository.git" "$clone"
+  if [ ! -e "$clone" ]; then
+    rm -rf "$clone.part"
+    git clone --quiet --depth 1 --no-checkout "https://github.com/$repository.git" "$clone.part"
+    echo '* -text' > "$clone.part/.git/info/attributes" # some call their recordings text, whose line ends git would change
+    git -C "$clone.part" checkout --quiet
+    mv "$clone.part" "$clone"
+  fi
 done
 
 echo "== Laying them out"
@@ -58,10 +65,14 @@ for seed in $(seq "$VOICES"); do
 done
 
 echo "== Making soundfonts: $PWD/fonts"
-for bank in notes/* kits/* voices/*; do
-  name=$(basename "$bank")
-  [[ $bank != kits/* ]] || name=kit-$name
-  "$PYTHON" "$here/recorded.py" "$bank" "$name.sf2" --rate 22050 --longest 8
-  sf3convert -z -q 0.3 "$name.sf2" "fonts/$name.sf3" > /dev/null 2>&1
+export here
+soundfont() { # BANK; what is invented is many instruments, which have to do with less room each
+  local name rate=22050 longest=8 quality=0.2
+  name=$(basename "$1")
+  case $1 in kits/*) name=kit-$name ;; voices/*) rate=16000 longest=3 quality=0.1 ;; esac
+  "$PYTHON" "$here/recorded.py" "$1" "$name.sf2" --rate "$rate" --longest "$longest"
+  sf3convert -z -q "$quality" "$name.sf2" "fonts/$name.sf3" > /dev/null 2>&1
   rm "$name.sf2"
-done
+}
+export -f soundfont
+printf '%s\0' notes/* kits/* voices/* | xargs -0 -P "$JOBS" -n 1 bash -euo pipefail -c 'soundfont "$1"' bash
