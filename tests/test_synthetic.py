@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mt3lite import cli, notes
+from mt3lite import cli, notes, soundfonts
 from mt3lite.errors import InputError
 from mt3lite.training import arranging, datasets, midi_sources, procedural, synthetic
 
@@ -348,6 +348,22 @@ def test_bad_soundfonts_are_told_before_anything_is_made(midi_folder, tmp_path):
     bad.write_text("no soundfont")
     with pytest.raises(InputError, match=r"text\.sf2: FluidSynth cannot read this soundfont"):
         synthetic.synthesize(tmp_path / "out", small_config(midi_folder, soundfonts=(SOUNDFONT, str(bad))))
+
+
+def test_a_soundfont_that_plays_noise_is_refused(midi_folder, tmp_path):
+    """As one whose compressed samples were compressed again does: the samples are random, the presets right."""
+    needs_fluidsynth()
+    intact = bytearray(Path(SOUNDFONT).read_bytes())
+    at = intact.index(b"smpl") + 8  # behind the chunk's name and length
+    size = int.from_bytes(intact[at - 4 : at], "little")
+    noise = np.random.default_rng(0).integers(-8000, 8000, size // 2).astype("<i2").tobytes()
+    damaged = tmp_path / "noise.sf2"
+    damaged.write_bytes(intact[:at] + noise + intact[at + len(noise) :])
+    with pytest.raises(InputError, match=r"noise\.sf2: program 0 plays noise in place of notes"):
+        synthetic.synthesize(tmp_path / "out", small_config(midi_folder, soundfonts=(SOUNDFONT, str(damaged))))
+    assert not (tmp_path / "out").exists()
+    layered = f"{SOUNDFONT}{os.pathsep}{damaged}"  # nothing of the lower one is heard
+    soundfonts.check_sound(layered, range(128))
     assert not (tmp_path / "out").exists()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mt3lite import audio, files, notes, processes, reading, render, timbre
+from mt3lite import audio, files, notes, processes, reading, render, soundfonts, timbre
 from mt3lite.errors import InputError
 from mt3lite.training import arranging, datasets, midi_sources, procedural, voicing
 
@@ -100,6 +100,7 @@ def synthesize(out_folder: str | Path, config: SynthesisConfig, *, jobs: int = 1
     out_folder = Path(out_folder)
     for soundfont in config.soundfonts:
         render.check_soundfont(soundfont, arranging.PITCHED_PROGRAMS)
+        soundfonts.check_sound(soundfont, arranging.PITCHED_PROGRAMS)
     files.make_folder(out_folder)
     with files.held(out_folder):
         return _fill(out_folder, config, jobs, progress)
