@@ -14,18 +14,19 @@
 #              15 MB: a larger model comes as model.safetensors.00, .01, ..., to be joined by cat
 # LEG          minutes a call may take, 0 to train in a later one; MORE: minutes of training in the calls to come, to which
 #              the schedule is fitted with what is left of this one
-# HOURS        of music to render with the soundfonts of each folder; FEWEST: pieces before training begins
+# HOURS        of music to render with the soundfonts of each folder
+# FEWEST       pieces that training waits for while music is rendered, for a third of LEG at most
 # INIT         model to go on from, "" for none; if it is not set, the kit's, or the bundled one where that has none
 # BOX          folder for everything else, kept from call to call
 # SEED, JOBS (processes that render), STINT (seconds), TIMBRES, PYTHON: as their names say.
 set -euo pipefail
 
-LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-200} SEED=${SEED:-0} STINT=${STINT:-240}
+LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-1500} SEED=${SEED:-0} STINT=${STINT:-240}
 BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
 starting=${STARTING:-50} ending=${ENDING:-20} # seconds before the first updates, and to save, write and copy the model
 
-[ $# -ge 1 ] || { sed -n '2,23s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1; shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$BOX/kit" "$out"
@@ -76,15 +77,20 @@ gather() { # the whole lines of manifests that grow, as one dataset
   done > "$BOX/heard.jsonl"
   wc -l < "$BOX/heard.jsonl"
 }
+end=$(awk -v leg="$LEG" 'BEGIN {print int(60 * leg)}')
 until pieces=$(gather 2> /dev/null) && [ "$pieces" -ge "$FEWEST" ]; do
-  [ "$SECONDS" -lt "${LEG%.*}0" ] || { cat "$BOX"/music-*.log >&2 || true; echo "on_box.sh: too little music" >&2; exit 1; }
+  if ! rendering || [ "$SECONDS" -ge $((end / 3)) ]; then
+    [ "${pieces:-0}" -eq 0 ] || break
+    cat "$BOX"/music-*.log >&2 || true
+    echo "on_box.sh: no music was rendered" >&2
+    exit 1
+  fi
   sleep 1
 done
 
 INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
 start=(--preset small)
 [ -z "$INIT" ] || start+=(--init-from "$INIT")
-end=$(awk -v leg="$LEG" 'BEGIN {print int(60 * leg)}')
 home() {
   [ -e "$BOX/run/model/config.json" ] || return 0
   mkdir -p "$out/model"
