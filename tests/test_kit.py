@@ -249,6 +249,22 @@ def test_each_folder_is_used_as_it_comes(tmp_path, box):
     assert done.stdout.splitlines()[-1].endswith("brought home: out")
 
 
+def test_what_kept_music_from_being_rendered_is_told(tmp_path, box):
+    refuses = '#!/bin/sh\ncase "$*" in *synthesize*) echo b.sf2: program 0 plays noise >&2; exit 1 ;; esac\n'
+    (tmp_path / "python").write_text(refuses + 'exec "$REAL_PYTHON" "$@"\n')
+    made_up_kit(tmp_path, LAYERED)
+    done = on_box("kit/1", LEG="5")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2:] == ["b.sf2: program 0 plays noise", "on_box.sh: no music was rendered"]
+
+
+def test_fewer_pieces_than_wanted_do_where_no_more_come(tmp_path, box):
+    made_up_kit(tmp_path, LAYERED)
+    done = on_box("kit/1", LEG="5", FEWEST="1000", INIT="mine")
+    assert done.returncode == 0, done.stderr
+    assert "on 2 pieces" in done.stdout
+
+
 def test_a_folder_without_a_whole_soundfont_is_kept(tmp_path, box):
     made_up_kit(tmp_path, [["a.sf3", "b.sf2"]])
     done = on_box("kit/1", LEG="0")

@@ -78,15 +78,13 @@ gather() { # the whole lines of manifests that grow, as one dataset
   wc -l < "$BOX/heard.jsonl"
 }
 end=$(awk -v leg="$LEG" 'BEGIN {print int(60 * leg)}')
-until pieces=$(gather 2> /dev/null) && [ "$pieces" -ge "$FEWEST" ]; do
-  if ! rendering || [ "$SECONDS" -ge $((end / 3)) ]; then
-    [ "${pieces:-0}" -eq 0 ] || break
-    cat "$BOX"/music-*.log >&2 || true
-    echo "on_box.sh: no music was rendered" >&2
-    exit 1
-  fi
+while :; do
+  more=yes; rendering || more=
+  pieces=$(gather 2> /dev/null) || pieces=0
+  [ "$pieces" -lt "$FEWEST" ] && [ -n "$more" ] && [ "$SECONDS" -lt $((end / 3)) ] || break
   sleep 1
 done
+[ "$pieces" -gt 0 ] || { cat "$BOX"/music-*.log >&2; echo "on_box.sh: no music was rendered" >&2; exit 1; }
 
 INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
 start=(--preset small)
