@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from mt3lite import weights
+from mt3lite.training import growing
 
 SCRIPT = Path(__file__).parents[1] / "data" / "models" / "small" / "between.py"
 
@@ -31,6 +32,20 @@ def test_weights_lie_between(tiny_folder, tmp_path):
         tiny.params,
     )
     assert {leaf.dtype for leaf in jax.tree.leaves(made.params)} <= {np.dtype(np.float16), np.dtype(np.float32)}
+
+
+def test_a_head_that_only_the_other_has_is_its(tiny_folder, tmp_path):
+    tiny = weights.load(tiny_folder)
+    config = dataclasses.replace(tiny.config, network=dataclasses.replace(tiny.config.network, note_unisons=True))
+    params = growing.grow(tiny.params, tiny.config, config, seed=0)
+    head = params["encoder"]["heads"]["pitch_unison"]
+    head["kernel"] = np.ones_like(head["kernel"])
+    weights.save(tmp_path / "other", config, params, origin="", license="MIT")
+    assert run(tiny_folder, tmp_path / "other", 0.25, tmp_path / "out").returncode == 0
+    made = weights.load(tmp_path / "out")
+    assert made.config == config
+    np.testing.assert_array_equal(made.params["encoder"]["heads"]["pitch_unison"]["kernel"], head["kernel"])
+    assert run(tmp_path / "other", tiny_folder, 0.25, tmp_path / "none").returncode == 1
 
 
 def test_what_cannot_be_is_told_in_a_line(tiny_folder, tmp_path):
