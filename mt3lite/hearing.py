@@ -36,8 +36,8 @@ WEIGHT = 8.0  # of the hints, beside the decoder's own logits
 ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
 # Kicks and snares are heard more surely than the rest, which would not be written at all if they had to be as sure
 # (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
-DRUM_FROM = np.full(NUM_DRUMS, -1.8, np.float32)
-DRUM_FROM[[35, 36, 38, 40]] = -0.9
+DRUM_FROM = np.full(NUM_DRUMS, -2.2, np.float32)
+DRUM_FROM[[35, 36, 38, 40]] = -1.1
 _ENDED = -1.5  # how surely nothing sounds where an end is heard, whatever the frames say
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak, or of an onset that nothing sounds after
 _SURE = 3.0  # no logit of what sounds counts for more, or the last position of a note would be taken for its end
