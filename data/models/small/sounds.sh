@@ -3,7 +3,7 @@
 #
 #   data/models/small/sounds.sh WORK
 #
-# WORK     folder to fill: fonts/ gets a soundfont for each bank, 100 MB together; sources/ about 8 GB of what they are of
+# WORK     folder to fill: fonts/ gets a soundfont for each bank, 82 MB together; sources/ 8 GB of what they are of
 # VOICES   how many banks of made-up instruments
 # JOBS (processes that make soundfonts), PYTHON: as their names say
 #
@@ -11,7 +11,7 @@
 # Whose recordings these are, and on what terms: gather.py, kits.py and README.md.
 set -euo pipefail
 
-export VOICES=${VOICES:-5} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
+VOICES=${VOICES:-5} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
 
 [ $# -eq 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -48,7 +48,7 @@ for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-an
   if [ ! -e "$clone" ]; then
     rm -rf "$clone.part"
     git clone --quiet --depth 1 --no-checkout "https://github.com/$repository.git" "$clone.part"
-    echo '* -text' > "$clone.part/.git/info/attributes" # some call their recordings text, whose line ends git would change
+    echo '* -text' > "$clone.part/.git/info/attributes" # or git changes the line ends of recordings that are called text
     git -C "$clone.part" checkout --quiet
     mv "$clone.part" "$clone"
   fi
@@ -65,7 +65,7 @@ for seed in $(seq "$VOICES"); do
 done
 
 echo "== Making soundfonts: $PWD/fonts"
-export here
+export here PYTHON
 soundfont() { # BANK; what is invented is many instruments, which have to do with less room each
   local name rate=22050 longest=8 quality=0.2
   name=$(basename "$1")
