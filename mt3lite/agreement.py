@@ -3,8 +3,8 @@
 The network tells notes as it hears them, two seconds at a time, so that the line of a violin may come out as those of
 five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
 stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
-is heard at all. Where two families are heard to play the same note, the two likeliest do. And a drum that is there is
-heard for sure now and then.
+is heard at all. Where two families are heard to play the same note, the two likeliest do. A drum that is there is heard
+for sure now and then. And when a note ends is told from all that is heard after it, see `offsets.py`.
 
 Axes: N notes, S strokes, F families.
 """
@@ -14,7 +14,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from mt3lite import hearing, notes
+from mt3lite import hearing, notes, offsets
+from mt3lite.frontend import LOWEST_PITCH
 
 # These were found on held-out pieces with training's sounds.
 _STEP_SECONDS = 1.0  # of the grid on which notes hear each other
@@ -27,6 +28,7 @@ _UNISON_FROM = -0.7  # logit from which on a second family plays a note, too
 _SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
 _THERE = 2.0  # weight of that, beside the logit of a stroke
 _STRUCK_FROM = -2.0  # sum of both from which on a stroke counts
+_SILENT = -1000.0  # taken for the log chance that a note stays where nothing sounds at all
 
 
 class Opinions:
@@ -39,13 +41,27 @@ class Opinions:
         # By position and pitch or drum: log chances with the logit of a unison, float32 [F + 1]; logits.
         self._notes: list[dict[tuple[int, int], np.ndarray]] = []
         self._strokes: list[dict[tuple[int, int], float]] = []
+        self._log_stays: list[np.ndarray | None] = []  # float16 [P, 88]
+        self._end_step = 0
 
-    def add(self, start_step: int, begun: hearing.Begun | None) -> None:
-        """Add what was heard of a segment that begins at a step; None where nothing was."""
+    def add(self, start_step: int, end_step: int, begun: hearing.Begun | None) -> None:
+        """Add what was heard of a segment that begins at a step and ends at another; None where nothing was."""
         self._start_steps.append(start_step)
+        self._end_step = end_step
+        told = begun is not None and begun.log_stays is not None
+        self._log_stays.append(begun.log_stays.astype(np.float16) if told else None)
         told = np.column_stack([begun.family, begun.unison]) if begun else None
         self._notes.append(_by_place(begun.note_position, begun.pitch, told) if begun else {})
         self._strokes.append(_by_place(begun.stroke_position, begun.drum, begun.drum_logit) if begun else {})
+
+    @property
+    def nearest_steps(self) -> float:
+        """How far apart one onset may be heard in two segments: one position and a half."""
+        return 1.5 / self._scale
+
+    def segments(self, steps: np.ndarray) -> np.ndarray:
+        """Return which segments steps are in, int64 [any]."""
+        return np.searchsorted(self._start_steps, steps, side="right") - 1
 
     def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return which of some notes were heard to begin, int64 [N], and what was heard of these, float32.
@@ -60,6 +76,27 @@ class Opinions:
         """Return which of some strokes were heard, int64 [S], and their logits, float32 [S]."""
         heard, logits = self._heard(self._strokes, onset_steps, drums)
         return heard, np.array(logits, np.float32)
+
+    def offsets(self, onset_steps: np.ndarray, pitches: np.ndarray, steps_per_second: int) -> np.ndarray | None:
+        """Return the likeliest step at which each of some notes ends, int64 [N]; None where ends were not heard."""
+        told = next((log_stays for log_stays in self._log_stays if log_stays is not None), None)
+        if told is None:
+            return None
+        silence = np.full_like(told, _SILENT)
+        log_stays = np.concatenate([silence if each is None else each for each in self._log_stays])
+        starts = np.array(self._start_steps)
+        segment = np.repeat(np.arange(len(starts)), np.diff(starts, append=self._end_step))
+        middle = np.arange(starts[0], self._end_step) - starts[segment] + 0.5
+        position = np.minimum((self._offset + self._scale * middle).astype(np.int64), len(told) - 1)
+        place = segment * len(told) + position  # of each step, among all positions
+        ends = np.zeros(len(pitches), np.int64)
+        for pitch in np.unique(pitches):
+            (of_pitch,) = np.nonzero(pitches == pitch)
+            of_pitch = of_pitch[np.argsort(onset_steps[of_pitch], kind="stable")]
+            by_step = self._scale * log_stays[place, pitch - LOWEST_PITCH].astype(np.float32)
+            shortest = round(1 / self._scale)
+            ends[of_pitch] = offsets.likeliest(by_step, onset_steps[of_pitch], steps_per_second, shortest)
+        return ends
 
     def _heard(self, segments: list[dict], onset_steps: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, list]:
         heard, opinions = [], []
@@ -84,7 +121,7 @@ def agreed(
     families_told: bool,
     among: Collection[int] | None = None,
 ) -> np.ndarray:
-    """Return the notes of a piece that fit what was heard of all of it; those that were not heard to begin stay.
+    """Return the notes of a piece as they fit what was heard of all of it; those that were not heard to begin stay.
 
     Args:
         found: notes.NOTE_DTYPE [any].
@@ -93,24 +130,38 @@ def agreed(
         families_told: whether programs stand for families, so that another may be chosen: the family's first.
         among: as for `families`.
     """
-    steps = np.rint(found["onset"] * steps_per_second).astype(np.int64)
-    found = found.copy()
+    found, steps = _once(found, np.rint(found["onset"] * steps_per_second).astype(np.int64), opinions)
     if families_told:
         pitched = np.flatnonzero(~found["is_drum"])
-        heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
-        named = pitched[heard]
+    heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
+    named = pitched[heard]
+    ends = opinions.offsets(steps[pitched], found["pitch"][pitched], steps_per_second)
+    if ends is not None:
+        found["offset"][named] = ends[heard] / steps_per_second
+    doubles = found[:0]
+    if families_told:
         chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
         found["program"][named] = chosen * hearing.PROGRAMS_PER_FAMILY
         doubled = (unison >= _UNISON_FROM) & (second >= 0)
         doubles = found[named[doubled]]
         doubles["program"] = second[doubled] * hearing.PROGRAMS_PER_FAMILY
-    else:
-        doubles = found[:0]
     strokes = np.flatnonzero(found["is_drum"])
     heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
     strokes = strokes[heard]
     found = np.delete(found, strokes[~are_struck(found["pitch"][strokes], logits)])
     return notes.trim_overlaps(np.concatenate([found, doubles])) if len(doubles) else found
+
+
+def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> tuple[np.ndarray, np.ndarray]:
+    """Return the notes, and the steps they begin at, without those that two segments heard to begin at their edge."""
+    order = np.lexsort((steps, found["pitch"], found["is_drum"]))
+    found, steps = found[order], steps[order]
+    is_same = (np.diff(found["pitch"]) == 0) & (np.diff(found["is_drum"].astype(np.int8)) == 0)
+    again = is_same & (np.diff(opinions.segments(steps)) > 0) & (np.diff(steps) <= opinions.nearest_steps)
+    (first,) = np.nonzero(again)
+    found["offset"][first] = found["offset"][first + 1]
+    kept = np.append(True, ~again)[: len(found)]
+    return found[kept], steps[kept]
 
 
 def are_struck(drums: np.ndarray, logits: np.ndarray) -> np.ndarray:

@@ -38,6 +38,10 @@ ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
 # (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
 DRUM_FROM = np.full(NUM_DRUMS, -2.2, np.float32)
 DRUM_FROM[[35, 36, 38, 40]] = -1.1
+# Logit that a note which sounds ends there: weights of what the heads say of ends and frames, and what is added. By
+# logistic regression on such pieces; but what sounds after notes have ended is not in it, hence the other.
+_END_WEIGHT, _FRAME_WEIGHT, _ENDS = 1.0, -0.2, 1.2
+_SILENT_BELOW = -7.0  # a note that is heard no more than this has ended without being heard to
 _ENDED = -1.5  # how surely nothing sounds where an end is heard, whatever the frames say
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak, or of an onset that nothing sounds after
 _SURE = 3.0  # no logit of what sounds counts for more, or the last position of a note would be taken for its end
@@ -138,6 +142,7 @@ class Heard(NamedTuple):
     unison: jax.Array  # float32 [B, P, 88]: logit that another family begins the note that begins there, too
     velocity: jax.Array  # float32 [B, P, 88]: of a note that begins, 0 to 1
     drum_velocity: jax.Array  # float32 [B, P, 128]
+    log_stays: jax.Array | None  # float32 [B, P, 88]: log chance that a note does not end there; None: not told
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
     moment: jax.Array  # float32 [B, P]: when it happens, in positions
     passed: jax.Array  # float32 [B, P + 1]: sum of the positive ones of `event` before
@@ -151,9 +156,12 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
     # sounds after is seldom one.
     begins = _peaks(logits["onset"]) & (jnp.maximum(sounds, _next(sounds)) > 0)
     onset = jnp.where(begins, logits["onset"], logits["onset"] - _ECHO) - ONSET_FROM
+    log_stays = None
     if "end" in logits:  # a note that begins again there ends the one before by itself
         ended = _peaks(logits["end"]) & (logits["end"] > END_FROM) & (onset < 0)
         sounds = jnp.where(ended, jnp.minimum(sounds, _ENDED), sounds)
+        ending = _END_WEIGHT * logits["end"] + _FRAME_WEIGHT * logits["frame"] + _ENDS
+        log_stays = jax.nn.log_sigmoid(-ending) + jax.nn.log_sigmoid(logits["frame"] - _SILENT_BELOW)
     drum = jnp.where(_peaks(logits["drum"]), logits["drum"], logits["drum"] - _ECHO) - DRUM_FROM
     num_positions = sounds.shape[1]
     silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
@@ -167,6 +175,7 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         unison=logits.get("unison", jnp.full_like(sounds, _LOWEST)),
         velocity=jnp.clip(logits["velocity"], 0.0, 1.0),
         drum_velocity=jnp.clip(logits["drum_velocity"], 0.0, 1.0),
+        log_stays=log_stays,
         **_events(onset, drum),
         moment=_moments(jnp.concatenate([logits["onset"], logits["drum"]], -1), jnp.concatenate([onset, drum], -1)),
     )
@@ -182,6 +191,7 @@ class Begun(NamedTuple):
     stroke_position: np.ndarray  # int64 [S]
     drum: np.ndarray  # int64 [S]: MIDI
     drum_logit: np.ndarray  # float32 [S]
+    log_stays: np.ndarray | None  # float32 [P, 88], see `Heard`
 
 
 def begun(heard: Heard, row: int) -> Begun:
@@ -192,7 +202,8 @@ def begun(heard: Heard, row: int) -> Begun:
     note = np.nonzero(onset > 0)
     stroke_position, key = np.nonzero(drum > 0)
     logit = drum[stroke_position, key] + DRUM_FROM[key]
-    return Begun(note[0], note[1] + LOWEST_PITCH, family[note], unison[note], stroke_position, key, logit)
+    log_stays = None if heard.log_stays is None else np.asarray(heard.log_stays)[row]
+    return Begun(note[0], note[1] + LOWEST_PITCH, family[note], unison[note], stroke_position, key, logit, log_stays)
 
 
 def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:

@@ -318,7 +318,9 @@ class _Task:
             end_step = self._end_step() if is_last else self._start_step(first_frame + config.segments.num_frames)
             decoded, start_step = self.decoded.pop(self._assembled), self._start_step(first_frame)
             self._decoder.decode(decoded.tokens, start_step=start_step, end_step=end_step)
-            self._opinions.add(start_step, decoded.begun)
+            if end_step is None:
+                end_step = start_step + config.segment_steps
+            self._opinions.add(start_step, end_step, decoded.begun)
             self._assembled += 1
             end_seconds = float(self._assembled * config.segments.num_frames / frames_per_second)
             self.done_seconds = min(end_seconds, self._sound.seconds)

@@ -24,6 +24,7 @@ _UPRIGHT, _SPANISH = "freepats+upright-piano-KW", "freepats+spanish-classical-gu
 _PAD, _SYNTH_STRINGS, _BANJO = "freepats+synth-pad-choir", "freepats+synth-strings-1", "sfzinstruments+ganjo"
 _GUITARS = "kmturley+karoryfer.black-and-green-guitars"  # CC0, as all those by Karoryfer
 _DOUBLE_BASS = "sfzinstruments+dsmolken.double-bass"  # CC0
+_CELLO = "sfzinstruments+karoryfer-bigcat.cello"  # CC0
 
 
 def _karoryfer(name: str) -> str:
@@ -91,6 +92,14 @@ NOTES = [
     ("karoryfer-3", "bass-finger", _karoryfer("fashionbass"), f"notes/{_N}_f_rr1", 0),
     ("karoryfer-3", "bass-pick", _karoryfer("pastabass"), f"samples/linguine/{_N}_vl3_rr1", -12),
     ("karoryfer-3", "bass-slap", _karoryfer("swagbass"), f"notes/{_N}_fff_rr1", -12),
+    ("karoryfer-4", "cello", _CELLO, f"Samples/sus/{_N}_f_g", 12),
+    ("karoryfer-4", "pizzicato", _CELLO, f"Samples/pizzcato/{_N}_1", 12),
+    ("karoryfer-4", "contrabass", _karoryfer("ergo"), f"ergo/arco/{_N}_1_f", 0),
+    ("karoryfer-4", "contrabass-pizzicato", _karoryfer("ergo"), f"ergo/pizz/{_N}_1_f", 0),
+    ("karoryfer-4", "organ-drawbar", _karoryfer("caveman-cosmonaut"), f"Samples/flutes_{_N}", 0),
+    ("karoryfer-4", "organ-percussive", _karoryfer("caveman-cosmonaut"), f"Samples/clarinet_{_N}", 0),
+    ("karoryfer-4", "organ-rock", _karoryfer("caveman-cosmonaut"), f"Samples/all_all_all_{_N}", 0),
+    ("karoryfer-4", "reed-organ", _karoryfer("caveman-cosmonaut"), f"Samples/trompette_{_N}", 0),
 ]
 _SUFFIXES = (".wav", ".flac")
 

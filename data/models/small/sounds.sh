@@ -43,7 +43,8 @@ for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-an
     sfzinstruments/{BengtNilsson.HeadroomPiano,Discord-SFZ-GM-Bank,EthanWiner.Soundfonts,GregSullivan.E-Pianos} \
     sfzinstruments/{MTG.SoloSax,SplendidGrandPiano,dsmolken.double-bass,ganjo} \
     sfzinstruments/karoryfer.{bear-sax,emilyguitar,gogodze-phu-vol-ii,growlybass,meatbass,shinyguitar,sneakybass} \
-    sfzinstruments/karoryfer.{war-tuba,weresax,string-cyborgs,fashionbass,pastabass,swagbass}; do
+    sfzinstruments/karoryfer.{war-tuba,weresax,string-cyborgs,fashionbass,pastabass,swagbass,ergo,caveman-cosmonaut} \
+    sfzinstruments/karoryfer-bigcat.cello; do
   clone=sources/${repository/\//+}
   if [ ! -e "$clone" ]; then
     rm -rf "$clone.part"
