@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from mt3lite import hearing, notes, offsets
+from mt3lite import hearing, instruments, notes, offsets
 from mt3lite.frontend import LOWEST_PITCH
 
 # These were found on held-out pieces with training's sounds.
@@ -27,7 +27,7 @@ _ROUNDS = 20  # of expectation maximisation
 _UNISON_FROM = -0.7  # logit from which on a second family plays a note, too
 _SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
 _THERE = 2.0  # weight of that, beside the logit of a stroke
-_STRUCK_FROM = -2.0  # sum of both from which on a stroke counts
+_STRUCK_FROM = -3.0  # sum of both from which on a stroke counts
 _SILENT = -1000.0  # taken for the log chance that a note stays where nothing sounds at all
 
 
@@ -55,9 +55,9 @@ class Opinions:
         self._strokes.append(_by_place(begun.stroke_position, begun.drum, begun.drum_logit) if begun else {})
 
     @property
-    def nearest_steps(self) -> float:
-        """How far apart one onset may be heard in two segments: one position and a half."""
-        return 1.5 / self._scale
+    def nearest_steps(self) -> int:
+        """How far apart one onset may be heard at different positions."""
+        return int(1.5 / self._scale)
 
     def segments(self, steps: np.ndarray) -> np.ndarray:
         """Return which segments steps are in, int64 [any]."""
@@ -103,9 +103,11 @@ class Opinions:
         for index, (step, key) in enumerate(zip(onset_steps.tolist(), keys.tolist(), strict=True)):
             segment = bisect.bisect(self._start_steps, step) - 1
             position = int(self._offset + self._scale * (step - self._start_steps[segment]))
-            if (position, key) in segments[segment]:
-                heard.append(index)
-                opinions.append(segments[segment][position, key])
+            for place in ((position, key), (position - 1, key), (position + 1, key)):  # it may be written beside
+                if place in segments[segment]:
+                    heard.append(index)
+                    opinions.append(segments[segment][place])
+                    break
         return np.array(heard, np.int64), opinions
 
 
@@ -137,18 +139,19 @@ def agreed(
     named = pitched[heard]
     ends = opinions.offsets(steps[pitched], found["pitch"][pitched], steps_per_second)
     if ends is not None:
-        found["offset"][named] = ends[heard] / steps_per_second
+        found["offset"][pitched] = ends / steps_per_second
     doubles = found[:0]
     if families_told:
         chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
-        found["program"][named] = chosen * hearing.PROGRAMS_PER_FAMILY
+        found["program"][named] = chosen * instruments.PROGRAMS_PER_FAMILY
         doubled = (unison >= _UNISON_FROM) & (second >= 0)
         doubles = found[named[doubled]]
-        doubles["program"] = second[doubled] * hearing.PROGRAMS_PER_FAMILY
+        doubles["program"] = second[doubled] * instruments.PROGRAMS_PER_FAMILY
     strokes = np.flatnonzero(found["is_drum"])
     heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
     strokes = strokes[heard]
-    found = np.delete(found, strokes[~are_struck(found["pitch"][strokes], logits)])
+    struck = are_struck(steps[strokes], found["pitch"][strokes], logits, opinions.nearest_steps)
+    found = np.delete(found, strokes[~struck])
     return notes.trim_overlaps(np.concatenate([found, doubles])) if len(doubles) else found
 
 
@@ -164,17 +167,30 @@ def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> tuple[np.
     return found[kept], steps[kept]
 
 
-def are_struck(drums: np.ndarray, logits: np.ndarray) -> np.ndarray:
+def are_struck(onset_steps: np.ndarray, drums: np.ndarray, logits: np.ndarray, nearest_steps: int) -> np.ndarray:
     """Return which strokes are believed, bool [S]: those heard for sure, and others of drums that are so elsewhere.
 
+    Of strokes of one class at once, such as of two snares, the likeliest is: it is one that sounds like both.
+
     Args:
+        onset_steps: int [S].
         drums: int [S], keys.
         logits: float [S], that they are struck.
+        nearest_steps: how far apart strokes are at once.
     """
     surest = np.zeros(len(drums))
     for drum in np.unique(drums):
         surest[drums == drum] = np.quantile(logits[drums == drum], _SUREST)
-    return logits + _THERE * surest >= _STRUCK_FROM
+    sure = logits + _THERE * surest
+    struck = sure >= _STRUCK_FROM
+    for keys in instruments.DRUM_CLASSES.values():
+        (of_class,) = np.nonzero(np.isin(drums, keys))
+        steps = onset_steps[of_class]
+        likeliest = np.full(steps.max(initial=0) + 2 * nearest_steps + 1, -np.inf)  # around each step, beginning early
+        for distance in range(2 * nearest_steps + 1):
+            np.maximum.at(likeliest, steps + distance, sure[of_class])
+        struck[of_class] &= sure[of_class] == likeliest[steps + nearest_steps]
+    return struck
 
 
 def families(

@@ -18,13 +18,13 @@ import numpy as np
 
 from mt3lite import carrying, layers, vocabulary
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
+from mt3lite.instruments import NUM_PROGRAMS, PROGRAMS_PER_FAMILY
 
 if TYPE_CHECKING:
     from mt3lite import network
 
-NUM_FAMILIES = 16  # General MIDI families
+NUM_FAMILIES = NUM_PROGRAMS // PROGRAMS_PER_FAMILY  # of General MIDI
 NUM_DRUMS = 128
-PROGRAMS_PER_FAMILY = 8
 SPACINGS = (1, 2, 4, 8)  # of the positions that a `NoteBlock` listens to
 # How far above and below a pitch, in semitones, it listens: at the next pitches, and where overtones are shared.
 NEIGHBOURS = (-19, -12, -1, 1, 12, 19)
@@ -36,7 +36,7 @@ WEIGHT = 8.0  # of the hints, beside the decoder's own logits
 ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
 # Kicks and snares are heard more surely than the rest, which would not be written at all if they had to be as sure
 # (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
-DRUM_FROM = np.full(NUM_DRUMS, -2.2, np.float32)
+DRUM_FROM = np.full(NUM_DRUMS, -1.9, np.float32)
 DRUM_FROM[[35, 36, 38, 40]] = -1.1
 # Logit that a note which sounds ends there: weights of what the heads say of ends and frames, and what is added. By
 # logistic regression on such pieces; but what sounds after notes have ended is not in it, hence the other.

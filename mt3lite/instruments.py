@@ -14,6 +14,15 @@ from mt3lite.errors import InputError
 NUM_PROGRAMS = 128
 PROGRAMS_PER_FAMILY = 8
 
+# The five classes of ADTOF (Zehren et al. 2021, arXiv:2111.11737), in which most of a drum kit is.
+DRUM_CLASSES = {
+    "Kick": (35, 36),
+    "Snare": (37, 38, 40),
+    "Tom": (41, 43, 45, 47, 48, 50),
+    "Hi-hat": (42, 44, 46),
+    "Cymbal": (49, 51, 52, 53, 55, 57, 59),
+}
+
 GRANULARITIES = ("flat", "midi_class", "full")
 
 FAMILY_NAMES = (

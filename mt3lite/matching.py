@@ -12,10 +12,8 @@ import mir_eval.transcription
 import numpy as np
 
 from mt3lite import instruments, notes
+from mt3lite.notes import OFFSET_RATIO, OFFSET_TOLERANCE_SECONDS, ONSET_TOLERANCE_SECONDS
 
-ONSET_TOLERANCE_SECONDS = 0.05
-OFFSET_TOLERANCE_SECONDS = 0.05
-OFFSET_RATIO = 0.2  # of the reference note's duration
 VELOCITY_TOLERANCE = 0.1  # of the reference's velocity range
 
 FRAMES_PER_SECOND = 62.5

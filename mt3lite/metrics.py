@@ -34,15 +34,7 @@ from mt3lite.errors import InputError
 SWEEP_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # onset tolerance and least offset tolerance, both
 COMPATIBILITIES = ("none", "mt3")
 
-# The five classes of ADTOF (Zehren et al. 2021, arXiv:2111.11737); other General MIDI percussion is ``OTHER_DRUMS``.
-DRUM_CLASSES = {
-    "Kick": (35, 36),
-    "Snare": (37, 38, 40),
-    "Tom": (41, 43, 45, 47, 48, 50),
-    "Hi-hat": (42, 44, 46),
-    "Cymbal": (49, 51, 52, 53, 55, 57, 59),
-}
-OTHER_DRUMS = "Other"
+OTHER_DRUMS = "Other"  # than those of ``instruments.DRUM_CLASSES``
 
 F1_NAME = re.compile(
     r"F1(?=$| \([\w.]+\)$)"
@@ -239,9 +231,9 @@ def by_drum_class(reference: np.ndarray, estimate: np.ndarray) -> Rows:
     """
     notes.validate(reference)
     notes.validate(estimate)
-    names = (*DRUM_CLASSES, OTHER_DRUMS)
-    class_of_pitch = np.full(128, len(DRUM_CLASSES))
-    for index, pitches in enumerate(DRUM_CLASSES.values()):
+    names = (*instruments.DRUM_CLASSES, OTHER_DRUMS)
+    class_of_pitch = np.full(128, len(instruments.DRUM_CLASSES))
+    for index, pitches in enumerate(instruments.DRUM_CLASSES.values()):
         class_of_pitch[list(pitches)] = index
     drums = reference[reference["is_drum"]], estimate[estimate["is_drum"]]
     classes = [class_of_pitch[side["pitch"]] for side in drums]

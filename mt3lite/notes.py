@@ -29,6 +29,11 @@ NOTE_DTYPE = np.dtype(
     ]
 )
 
+# How far two notes may lie apart that are taken for the same: the defaults of `mir_eval.transcription`.
+ONSET_TOLERANCE_SECONDS = 0.05
+OFFSET_TOLERANCE_SECONDS = 0.05
+OFFSET_RATIO = 0.2  # of the duration of the note that was played, where that is more
+
 # Ticks of the MIDI files that we write are 1/440 s, and the longest time between two events of one is 2^28 ticks.
 LATEST_SECONDS = 600_000
 

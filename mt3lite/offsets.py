@@ -1,6 +1,6 @@
 """When notes end: of all offsets, the one that would most likely be taken for right.
 
-An offset counts as right within 50 ms or a fifth of the note's length, see `matching.py`. So a note that dies away for a
+An offset counts as right within 50 ms or a fifth of the note's length, as in `mir_eval.transcription`. So a note that dies away for a
 second ends not where its end is heard best, but in the middle of where most of it is heard; though never where it is
 still heard for sure. How surely a note still sounds follows from the chances that it ends at each moment, as in survival
 analysis (Cox and Oakes, "Analysis of Survival Data", 1984, section 2.4).
@@ -10,7 +10,7 @@ Axes: T steps of a piece, N notes of one pitch, L lengths that a note may have.
 
 import numpy as np
 
-from mt3lite.matching import OFFSET_RATIO, OFFSET_TOLERANCE_SECONDS
+from mt3lite.notes import OFFSET_RATIO, OFFSET_TOLERANCE_SECONDS
 
 _MARGIN = 0.8  # of the tolerances, since ends are not heard to the step; found on held-out pieces
 _SOUNDS = 0.75  # chance of sounding on at which a note is not ended yet, which would be right more often than not at most
