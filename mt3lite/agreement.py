@@ -15,7 +15,7 @@ from collections.abc import Collection
 import numpy as np
 
 from mt3lite import hearing, instruments, notes, offsets
-from mt3lite.frontend import LOWEST_PITCH
+from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
 
 # These were found on held-out pieces with training's sounds.
 _STEP_SECONDS = 1.0  # of the grid on which notes hear each other
@@ -45,7 +45,7 @@ class Opinions:
         self._end_step = 0
 
     def add(self, start_step: int, end_step: int, begun: hearing.Begun | None) -> None:
-        """Add what was heard of a segment that begins at a step and ends at another; None where nothing was."""
+        """Add what was heard of a segment from one step to another, the first from 0 on; None where nothing was."""
         self._start_steps.append(start_step)
         self._end_step = end_step
         told = begun is not None and begun.log_stays is not None
@@ -77,25 +77,36 @@ class Opinions:
         heard, logits = self._heard(self._strokes, onset_steps, drums)
         return heard, np.array(logits, np.float32)
 
-    def offsets(self, onset_steps: np.ndarray, pitches: np.ndarray, steps_per_second: int) -> np.ndarray | None:
-        """Return the likeliest step at which each of some notes ends, int64 [N]; None where ends were not heard."""
-        told = next((log_stays for log_stays in self._log_stays if log_stays is not None), None)
-        if told is None:
-            return None
-        silence = np.full_like(told, _SILENT)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was heard, as of all networks without heads."""
+        return not any(map(len, (*self._notes, *self._strokes)))
+
+    @property
+    def tell_offsets(self) -> bool:
+        """Whether `offsets` can be asked: not all networks hear what it is told from."""
+        return any(each is not None for each in self._log_stays)
+
+    def offsets(self, onset_steps: np.ndarray, pitches: np.ndarray, steps_per_second: int) -> np.ndarray:
+        """Return the likeliest step at which each of some notes ends, int64 [N]; their pitches are those of heads."""
+        num_positions = next(len(each) for each in self._log_stays if each is not None)
+        silence = np.full((num_positions, NUM_PITCHES), _SILENT, np.float16)
         log_stays = np.concatenate([silence if each is None else each for each in self._log_stays])
-        starts = np.array(self._start_steps)
-        segment = np.repeat(np.arange(len(starts)), np.diff(starts, append=self._end_step))
-        middle = np.arange(starts[0], self._end_step) - starts[segment] + 0.5
-        position = np.minimum((self._offset + self._scale * middle).astype(np.int64), len(told) - 1)
-        place = segment * len(told) + position  # of each step, among all positions
+        lengths = np.diff(self._start_steps, append=self._end_step)
+        segment = np.repeat(np.arange(len(lengths)), lengths)
+        middle = np.arange(self._end_step) - np.array(self._start_steps)[segment] + 0.5
+        position = np.minimum((self._offset + self._scale * middle).astype(np.int64), num_positions - 1)
+        place = segment * num_positions + position  # of each step, among all positions
         ends = np.zeros(len(pitches), np.int64)
         for pitch in np.unique(pitches):
             (of_pitch,) = np.nonzero(pitches == pitch)
             of_pitch = of_pitch[np.argsort(onset_steps[of_pitch], kind="stable")]
-            by_step = self._scale * log_stays[place, pitch - LOWEST_PITCH].astype(np.float32)
-            shortest = round(1 / self._scale)
-            ends[of_pitch] = offsets.likeliest(by_step, onset_steps[of_pitch], steps_per_second, shortest)
+            ends[of_pitch] = offsets.likeliest(
+                self._scale * log_stays[place, pitch - LOWEST_PITCH].astype(np.float32),
+                onset_steps[of_pitch],
+                steps_per_second,
+                shortest=round(1 / self._scale),
+            )
         return ends
 
     def _heard(self, segments: list[dict], onset_steps: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, list]:
@@ -132,39 +143,63 @@ def agreed(
         families_told: whether programs stand for families, so that another may be chosen: the family's first.
         among: as for `families`.
     """
-    found, steps = _once(found, np.rint(found["onset"] * steps_per_second).astype(np.int64), opinions)
+    if opinions.is_empty:
+        return found
+    found = _once(found, _steps(found, steps_per_second), opinions)
+    found = _ended(found, _steps(found, steps_per_second), opinions, steps_per_second)
+    found = _struck(found, _steps(found, steps_per_second), opinions)
     if families_told:
-        pitched = np.flatnonzero(~found["is_drum"])
-    heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
-    named = pitched[heard]
-    ends = opinions.offsets(steps[pitched], found["pitch"][pitched], steps_per_second)
-    if ends is not None:
-        found["offset"][pitched] = ends / steps_per_second
-    doubles = found[:0]
-    if families_told:
-        chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
-        found["program"][named] = chosen * instruments.PROGRAMS_PER_FAMILY
-        doubled = (unison >= _UNISON_FROM) & (second >= 0)
-        doubles = found[named[doubled]]
-        doubles["program"] = second[doubled] * instruments.PROGRAMS_PER_FAMILY
+        found = _named(found, _steps(found, steps_per_second), opinions, among)
+    return notes.trim_overlaps(found)
+
+
+def _steps(found: np.ndarray, steps_per_second: int) -> np.ndarray:
+    return np.rint(found["onset"] * steps_per_second).astype(np.int64)
+
+
+def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarray:
+    """Return the notes without those that two segments heard to begin at their edge, less the second of each pair."""
+    order = np.lexsort((steps, found["pitch"], found["is_drum"]))
+    key = np.where(found["is_drum"], -1, 1)[order] * (1 + found["pitch"][order])
+    later_segment = np.diff(opinions.segments(steps[order])) > 0
+    again = (np.diff(key) == 0) & later_segment & (np.diff(steps[order]) <= opinions.nearest_steps)
+    return np.delete(found, order[1:][again])
+
+
+def _ended(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
+    """Return the notes with their likeliest offsets, as far as the heads have their pitches."""
+    if not opinions.tell_offsets:
+        return found
+    found = found.copy()
+    heads = np.arange(LOWEST_PITCH, LOWEST_PITCH + NUM_PITCHES)
+    pitched = np.flatnonzero(~found["is_drum"] & np.isin(found["pitch"], heads))
+    found["offset"][pitched] = (
+        opinions.offsets(steps[pitched], found["pitch"][pitched], steps_per_second) / steps_per_second
+    )
+    return found
+
+
+def _struck(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarray:
+    """Return the notes without strokes that are not believed."""
     strokes = np.flatnonzero(found["is_drum"])
     heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
     strokes = strokes[heard]
     struck = are_struck(steps[strokes], found["pitch"][strokes], logits, opinions.nearest_steps)
-    found = np.delete(found, strokes[~struck])
-    return notes.trim_overlaps(np.concatenate([found, doubles])) if len(doubles) else found
+    return np.delete(found, strokes[~struck])
 
 
-def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the notes, and the steps they begin at, without those that two segments heard to begin at their edge."""
-    order = np.lexsort((steps, found["pitch"], found["is_drum"]))
-    found, steps = found[order], steps[order]
-    is_same = (np.diff(found["pitch"]) == 0) & (np.diff(found["is_drum"].astype(np.int8)) == 0)
-    again = is_same & (np.diff(opinions.segments(steps)) > 0) & (np.diff(steps) <= opinions.nearest_steps)
-    (first,) = np.nonzero(again)
-    found["offset"][first] = found["offset"][first + 1]
-    kept = np.append(True, ~again)[: len(found)]
-    return found[kept], steps[kept]
+def _named(found: np.ndarray, steps: np.ndarray, opinions: Opinions, among: Collection[int] | None) -> np.ndarray:
+    """Return the notes with the families that play them, and once more those that a second one plays, too."""
+    found = found.copy()
+    pitched = np.flatnonzero(~found["is_drum"])
+    heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
+    named = pitched[heard]
+    chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
+    found["program"][named] = chosen * instruments.PROGRAMS_PER_FAMILY
+    doubled = (unison >= _UNISON_FROM) & (second >= 0)
+    doubles = found[named[doubled]]
+    doubles["program"] = second[doubled] * instruments.PROGRAMS_PER_FAMILY
+    return np.concatenate([found, doubles])
 
 
 def are_struck(onset_steps: np.ndarray, drums: np.ndarray, logits: np.ndarray, nearest_steps: int) -> np.ndarray:

@@ -223,7 +223,9 @@ def encode(
     memory = transformer.apply({"params": params}, encoded, method="memory")
     if grammar is None or memory.heard is None or (grammar.programs is None and grammar.drums):
         return memory
-    families = grammar.programs and frozenset(program // instruments.PROGRAMS_PER_FAMILY for program in grammar.programs)
+    families = grammar.programs and frozenset(
+        program // instruments.PROGRAMS_PER_FAMILY for program in grammar.programs
+    )
     heard = hearing.only(memory.heard, families, grammar.drums, complete=grammar.complete)
     return memory._replace(heard=heard)
 

@@ -1,9 +1,9 @@
 """When notes end: of all offsets, the one that would most likely be taken for right.
 
-An offset counts as right within 50 ms or a fifth of the note's length, as in `mir_eval.transcription`. So a note that dies away for a
-second ends not where its end is heard best, but in the middle of where most of it is heard; though never where it is
-still heard for sure. How surely a note still sounds follows from the chances that it ends at each moment, as in survival
-analysis (Cox and Oakes, "Analysis of Survival Data", 1984, section 2.4).
+An offset counts as right within 50 ms or a fifth of the note's length, as in `mir_eval.transcription`. So a note that
+dies away for a second ends not where its end is heard best, but in the middle of where most of it is heard; though not
+where it is still heard for sure. How surely a note still sounds follows from the chances that it ends at each moment,
+as in survival analysis (Cox and Oakes, "Analysis of Survival Data", 1984, section 2.4).
 
 Axes: T steps of a piece, N notes of one pitch, L lengths that a note may have.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from mt3lite.notes import OFFSET_RATIO, OFFSET_TOLERANCE_SECONDS
 
 _MARGIN = 0.8  # of the tolerances, since ends are not heard to the step; found on held-out pieces
-_SOUNDS = 0.75  # chance of sounding on at which a note is not ended yet, which would be right more often than not at most
-_GONE = 1e-3  # and at which it has ended, without a doubt
+_SOUNDS = 0.75  # chance of sounding on above which no note is ended
+_GONE = 1e-3  # and below which each is
 _LEVEL = 1e-6  # chances that differ by less are alike
 
 
@@ -40,7 +40,7 @@ def likeliest(log_stays: np.ndarray, onset_steps: np.ndarray, steps_per_second: 
     tolerance, ratio = _MARGIN * OFFSET_TOLERANCE_SECONDS * steps_per_second, _MARGIN * OFFSET_RATIO
     # Also lengths beyond the next note, so that there is a middle of those that all mean it.
     longest = ((still(_GONE) - onset_steps).max(initial=0) + tolerance) / (1 - ratio)
-    lengths = np.arange(shortest, longest + 1)
+    lengths = np.arange(1, longest + 1)
     # The shortest and the longest note that each of them would be right for.
     shorter = np.minimum(lengths - tolerance, lengths / (1 + ratio))
     longer = np.maximum(lengths + tolerance, lengths / (1 - ratio))

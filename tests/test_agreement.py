@@ -69,17 +69,21 @@ def test_opinions_are_found_by_segment_position_and_key():
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     family = np.arange(32, dtype=np.float32).reshape(2, 16)
     places = np.array([4, 7]), np.array([60, 72])
-    opinions.add(0, None)
+    opinions.add(0, 200, None)
+    assert opinions.is_empty
     unison = np.array([-3.0, 2.0], np.float32)
-    opinions.add(200, hearing.Begun(*places, family, unison, *places, np.array([1.5, -0.5], np.float32)))
-    # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7.
-    asked = np.array([200, 7, 207, 210, 209, 207]), np.array([60, 72, 72, 72, 72, 60])
+    strokes = *places, np.array([1.5, -0.5], np.float32)
+    opinions.add(200, 400, hearing.Begun(*places, family, unison, *strokes, log_stays=None))
+    assert not opinions.is_empty
+    assert not opinions.tell_offsets
+    # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7, 210 to 212 beside it.
+    asked = np.array([200, 7, 207, 210, 213, 209, 207]), np.array([60, 72, 72, 72, 72, 72, 60])
     heard, found, together = opinions.notes(*asked)
-    assert heard.tolist() == [0, 2, 4]
-    np.testing.assert_array_equal(found, family[[0, 1, 1]])
-    np.testing.assert_array_equal(together, unison[[0, 1, 1]])
+    assert heard.tolist() == [0, 2, 3, 5]
+    np.testing.assert_array_equal(found, family[[0, 1, 1, 1]])
+    np.testing.assert_array_equal(together, unison[[0, 1, 1, 1]])
     heard, found = opinions.strokes(*asked)
-    assert (heard.tolist(), found.tolist()) == ([0, 2, 4], [1.5, -0.5, -0.5])
+    assert (heard.tolist(), found.tolist()) == ([0, 2, 3, 5], [1.5, -0.5, -0.5, -0.5])
     heard, found, together = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
     assert (heard.shape, found.shape, together.shape) == ((0,), (0, 16), (0,))
 
@@ -109,13 +113,25 @@ def test_what_began_is_what_was_heard_to():
 
 def test_a_drum_that_is_never_heard_for_sure_is_not_there():
     drums = np.array([36] * 10 + [41] * 3)
-    logits = np.array([2.0, 1.5, 2.5, -0.8, 2.2, 3.0, 2.0, 1.0, -1.5, 2.0, -1.2, -0.9, -1.0])
-    np.testing.assert_array_equal(agreement.are_struck(drums, logits), drums == 36)
+    logits = np.array([2.0, 1.5, 2.5, -0.8, 2.2, 3.0, 2.0, 1.0, -1.5, 2.0, -1.5, -1.1, -1.3])
+    np.testing.assert_array_equal(agreement.are_struck(100 * np.arange(13), drums, logits, 4), drums == 36)
 
 
 def test_one_stroke_that_is_heard_for_sure_counts():
-    assert agreement.are_struck(np.array([49, 50]), np.array([0.5, -1.0])).tolist() == [True, False]
-    assert agreement.are_struck(np.zeros(0, int), np.zeros(0)).tolist() == []
+    at = np.array([10, 300])
+    assert agreement.are_struck(at, np.array([49, 50]), np.array([0.5, -1.2]), 4).tolist() == [True, False]
+    none = np.zeros(0, int)
+    assert agreement.are_struck(none, none, np.zeros(0), 4).tolist() == []
+
+
+def test_one_stroke_is_not_that_of_two_drums_of_a_class():
+    # A kick, heard as two; a snare and a side stick; two toms and a hi-hat at once; and a kick a little later.
+    steps = np.array([100, 100, 200, 203, 300, 301, 300, 108])
+    drums = np.array([35, 36, 38, 37, 41, 48, 42, 35])
+    logits = np.array([3.0, 4.0, 5.0, 1.0, 2.0, 3.0, 4.0, 3.0])
+    assert agreement.are_struck(steps, drums, logits, 4).tolist() == [False, True, True, False, False, True, True, True]
+    turned = agreement.are_struck(steps[::-1], drums[::-1], logits[::-1], 4)
+    assert turned[::-1].tolist() == [False, True, True, False, False, True, True, True]
 
 
 def test_a_piece_agrees_and_what_was_not_heard_stays():
@@ -123,7 +139,7 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     positions = np.arange(5, 65, 5)  # of steps 1, 16, 31, ...
     family = heard([STRINGS] * 6 + [REED] + [STRINGS] * 5)
     strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5], np.float32)
-    opinions.add(0, hearing.Begun(positions, np.full(12, 60), family, np.full(12, -4.0), *strokes))
+    opinions.add(0, 200, hearing.Begun(positions, np.full(12, 60), family, np.full(12, -4.0), *strokes, None))
     onsets = (3 * positions - 14) / 100
     rows = [(onset, onset + 0.1, 60, 90, 64 if index == 6 else 40, False) for index, onset in enumerate(onsets)]
     rows += [(0.5, 0.6, 72, 90, 24, False)]  # was not heard to begin
@@ -138,12 +154,59 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     np.testing.assert_array_equal(as_told["program"], np.delete(piece["program"], 15))
 
 
+def two_segments(rows, log_stays):
+    """What is agreed on of a piece of 3.5 s, of which one note of pitch 60 was heard to begin in the first segment."""
+    opinions = agreement.Opinions((14 / 3, 1 / 3))
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    first = np.array([71]), np.array([60]), heard([STRINGS]), np.array([-4.0]), *none
+    opinions.add(0, 200, hearing.Begun(*first, log_stays[0]))
+    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), heard([]), np.zeros(0), *none
+    opinions.add(200, 350, hearing.Begun(*nothing, log_stays[1]) if log_stays[1] is not None else None)
+    return agreement.agreed(notes.from_rows(rows), opinions, 100, families_told=True)
+
+
+def test_what_two_segments_hear_at_their_edge_begins_once():
+    silent = np.zeros((76, 88))
+    rows = [(1.99, 2.01, 60, 90, 40, False), (2.01, 3.0, 60, 90, 0, False), (2.01, 3.0, 67, 90, 0, False)]
+    rows += [(1.98, 1.99, 38, 90, 0, True), (2.01, 2.02, 38, 90, 0, True), (1.99, 2.0, 60, 90, 0, True)]
+    agreed = two_segments(rows, (silent, silent))
+    pitched, drums = agreed[~agreed["is_drum"]], agreed[agreed["is_drum"]]
+    assert pitched[["onset", "pitch"]].tolist() == [(1.99, 60), (2.01, 67)]
+    assert drums[["onset", "pitch"]].tolist() == [(1.98, 38), (1.99, 60)]
+    apart = [(1.90, 1.99, 60, 90, 40, False), (1.93, 2.01, 60, 90, 40, False), (2.01, 3.0, 60, 90, 0, False)]
+    assert len(two_segments(apart, (silent, silent))) == 3
+
+
+@pytest.mark.parametrize(("segment", "end_step"), [(0, 150), (1, 260)])
+def test_notes_end_where_their_ends_are_heard_in_whichever_segment(segment, end_step):
+    log_stays = np.zeros((2, 76, 88))
+    position = int(14 / 3 + (end_step - 200 * segment + 0.5) / 3)
+    log_stays[segment, position, 60 - 21] = -50.0
+    log_stays[:, :, 61 - 21] = -50.0  # of another
+    agreed = two_segments([(1.0, 1.1, 60, 90, 40, False), (3.0, 3.1, 60, 90, 40, False)], log_stays)
+    tolerance = 0.02 + 0.03 * (end_step / 100 - 1.0)
+    np.testing.assert_allclose(agreed["offset"], [end_step / 100, 3.5], atol=tolerance)
+
+
+def test_notes_end_where_nothing_sounds():
+    agreed = two_segments([(1.0, 3.1, 60, 90, 40, False), (1.0, 3.1, 12, 90, 40, False)], (np.zeros((76, 88)), None))
+    np.testing.assert_allclose(agreed["offset"], [2.0, 3.1], atol=0.04)  # no ends are heard of the other's pitch
+
+
+def test_what_a_network_without_heads_wrote_stays():
+    opinions = agreement.Opinions((0.0, 1.0))
+    opinions.add(0, 200, None)
+    opinions.add(200, 400, None)
+    piece = notes.from_rows([(1.99, 2.0, 60, 90, 0, False), (2.0, 3.0, 60, 90, 0, False)])
+    np.testing.assert_array_equal(agreement.agreed(piece, opinions, 100, families_told=True), piece)
+
+
 def in_unison(families, unison, **options):
     """What a piece of as many notes agrees on, that are heard to be of these families, and written as of the piano."""
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     positions = 5 + 5 * np.arange(len(families))
     none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    opinions.add(0, hearing.Begun(positions, np.full(len(families), 60), families, unison, *none))
+    opinions.add(0, 200, hearing.Begun(positions, np.full(len(families), 60), families, unison, *none, None))
     onsets = (3 * positions - 13) / 100
     piece = notes.from_rows([(onset, onset + 0.1, 60, 90, 0, False) for onset in onsets])
     return agreement.agreed(piece, opinions, 100, **{"families_told": True} | options)
