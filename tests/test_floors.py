@@ -55,7 +55,7 @@ FLOORS = (
     ),
     ("config",),
     ("weights",),
-    ("incoming", "agreement", "transcriber"),
+    ("incoming", "offsets", "agreement", "transcriber"),
     (
         "training.arranging",
         "training.procedural",

@@ -3,7 +3,7 @@
 #
 #   data/models/small/sounds.sh WORK
 #
-# WORK     folder to fill: fonts/ gets a soundfont for each bank, 82 MB together; sources/ 8 GB of what they are of
+# WORK     folder to fill: fonts/ gets a soundfont for each bank, 85 MB together; sources/ 8 GB of what they are of
 # VOICES   how many banks of made-up instruments
 # JOBS (processes that make soundfonts), PYTHON: as their names say
 #
