@@ -177,10 +177,10 @@ def decode_mt3(settings, params: dict, frames, lengths: tuple[int, ...], precisi
     """Decode segments (frames [N, F, bins]) of forced lengths by 8 lanes; return the best and median seconds."""
     import jax
 
-    from mt3lite import crews, lanes, network, stopwatch
+    from mt3lite import crews, lanes, network, stepping, stopwatch
 
     in_panels = jax.default_backend() == "cpu"
-    params = jax.device_put(network.params_for_steps(params, precision) if in_panels else params)
+    params = jax.device_put(stepping.params_for_steps(params, precision) if in_panels else params)
     num_crews, num_lanes = crews.share(8)
     transformer = network.Transformer(settings.network)
     search = lanes.Search(transformer, Forced(lengths), 1024, in_panels=in_panels, precision=precision)
@@ -204,7 +204,7 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     import jax
     import numpy as np
 
-    from mt3lite import config, network
+    from mt3lite import config, stepping
 
     settings = config.preset("mt3")
     rng = np.random.default_rng(0)
@@ -215,9 +215,9 @@ def measure_mt3(arguments: argparse.Namespace) -> dict:
     results = {"tokens_a_segment": statistics.mean(real)}
     forced = f"forced {arguments.tokens}"
     rows = {"60 s of music": (frames, real), forced: (frames[:8], (arguments.tokens,))}
-    precisions = {network.FLOAT32: ""}
+    precisions = {stepping.FLOAT32: ""}
     if jax.default_backend() == "cpu":
-        precisions[network.INT8] = ", int8"
+        precisions[stepping.INT8] = ", int8"
     rates = {}
     for name, (segments, lengths) in rows.items():
         for precision, remark in precisions.items():

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, hearing, instruments, network, vocabulary
+from mt3lite import carrying, hearing, instruments, network, stepping, vocabulary
 from mt3lite.codec import CodecConfig
 from mt3lite.errors import InputError
 
@@ -260,7 +260,7 @@ def generate_from(
         ended=jnp.zeros(batch, bool),
         carried=carrying.empty(transformer.config, batch),
         tokens=jnp.full((batch, max_tokens), vocabulary.PAD, jnp.int32),
-        self_cache=network.empty_cache(transformer.config, batch, lengths[0]),
+        self_cache=stepping.empty_cache(transformer.config, batch, lengths[0]),
         grammar_state=grammar.init(batch) if grammar else None,
     )
     step = functools.partial(_step, transformer, params, memory, grammar)

@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, decoding, hearing, kept_programs, network, single_beam, stopwatch, vocabulary
+from mt3lite import carrying, decoding, hearing, kept_programs, network, single_beam, stepping, stopwatch, vocabulary
 
 FIRST_RING, RING_GROWTH = 256, 2  # tokens, and a factor: most segments fit the first; each length is a program to load
 LANES_A_REFILL = 16  # while segments wait, the loop comes back when this part of the lanes, or one, has ended
@@ -69,8 +69,8 @@ class Search:
     grammar: decoding.Grammar | None
     max_tokens: int
     in_single_beam: bool = False  # instead of greedily; without a grammar
-    in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `network.params_for_steps`
-    precision: str = network.FLOAT32  # of decoding steps; for parameters of that precision, see `rounding.py`
+    in_panels: bool = False  # for a CPU, see `panels.py`; the parameters are then those of `stepping.params_for_steps`
+    precision: str = stepping.FLOAT32  # of decoding steps; for parameters of that precision, see `rounding.py`
 
     def blank(self, num_lanes: int, memory: network.Memory, ring: int) -> Lanes:
         """Return the shapes of `num_lanes` lanes with rings of that length, for what `encode` returns."""
@@ -86,7 +86,7 @@ class Search:
                 carried=carrying.empty(self.transformer.config, num_lanes),
                 grammar_state=self.grammar.init(num_lanes) if self.grammar else None,
                 beam=single_beam.begin(num_lanes) if self.in_single_beam else None,
-                self_cache=self.laid_out(network.empty_cache(self.transformer.config, num_lanes, ring)),
+                self_cache=self.laid_out(stepping.empty_cache(self.transformer.config, num_lanes, ring)),
                 memory=jax.tree.map(lambda leaf: jnp.zeros((num_lanes, *leaf.shape[1:]), leaf.dtype), memory),
             )
 
@@ -94,11 +94,11 @@ class Search:
 
     def laid_out(self, cache: network.Cache) -> network.Cache:
         """Return caches of float32 as decoding steps want them."""
-        return self.arranged(network.rounded(cache) if self.precision == network.INT8 else cache)
+        return self.arranged(stepping.rounded(cache) if self.precision == stepping.INT8 else cache)
 
     def arranged(self, cache: network.Cache) -> network.Cache:
         """Return caches of either precision in panels, where steps want those."""
-        return network.in_panels(cache) if self.in_panels else cache
+        return stepping.in_panels(cache) if self.in_panels else cache
 
 
 def ring_lengths(max_tokens: int) -> list[int]:
@@ -203,7 +203,7 @@ def resize(search: Search, slot: jax.Array, rings: network.Cache, length: int) -
         oldest_first = jax.lax.dynamic_slice_in_dim(jnp.concatenate([cache, cache], axis=2), slot, ring, axis=2)
         return jnp.pad(oldest_first[:, :, ring - kept :], ((0, 0), (0, 0), (0, length - kept), (0, 0)))
 
-    return jnp.int32(kept % length), search.arranged(jax.tree.map(resized, network.out_of_panels(rings)))
+    return jnp.int32(kept % length), search.arranged(jax.tree.map(resized, stepping.out_of_panels(rings)))
 
 
 class Programs:

@@ -28,9 +28,6 @@ from mt3lite.errors import InputError
 # of int8.
 Cache = list[tuple[jax.Array, jax.Array] | tuple[rounding.Rounded, rounding.Rounded]]
 
-# Of decoding steps. int8 is for CPUs, see `rounding.py`.
-PRECISIONS = FLOAT32, INT8 = "float32", "int8"
-
 
 class Place(NamedTuple):
     """Where a decoding step stands, with a token of each row. Rows may be of different lengths so far.
@@ -394,60 +391,6 @@ class Transformer(nn.Module):
     def step(self, tokens, place: Place, carried, self_cache: Cache, memory: Memory) -> tuple[jax.Array, Cache]:
         """One step: tokens int32 [B] at `place`, carried int32 [B, R] -> logits [B, V], cache."""
         return self.decoder.step(tokens, place, carried, self_cache, memory)
-
-
-def empty_cache(config: NetworkConfig, batch: int, length: int) -> Cache:
-    """Return zero self-attention caches for `batch` rows of at most `length` tokens."""
-    shape = (batch, config.num_heads, length, config.head_dim)
-    zeros = jnp.zeros(shape, jnp.dtype(config.dtype))
-    return [(zeros, zeros) for _ in range(config.num_decoder_layers)]
-
-
-def in_panels(cache: Cache) -> Cache:
-    """Return caches with their keys in panels, as far as they make whole ones."""
-    return _with_keys(panels.split_keys, cache)
-
-
-def out_of_panels(cache: Cache) -> Cache:
-    """Undo `in_panels`."""
-    return _with_keys(panels.join_keys, cache)
-
-
-def _with_keys(lay_out, cache: Cache) -> Cache:
-    def changed(keys):
-        return keys._replace(integers=lay_out(keys.integers)) if isinstance(keys, rounding.Rounded) else lay_out(keys)
-
-    return [(changed(keys), values) for keys, values in cache]
-
-
-def rounded(cache: Cache) -> Cache:
-    """Return caches of int8, of those of float32 that are not in panels."""
-    return [(rounding.to_int8(keys), rounding.to_int8(values)) for keys, values in cache]
-
-
-def params_for_steps(params: dict, precision: str = FLOAT32) -> dict:
-    """Return parameters whose kernels that every decoding step reads are in panels; for `step` and what comes before.
-
-    Those which the encoded audio alone goes through stay: many rows at a time want them whole. In int8 the
-    others are rounded, see `rounding.py`.
-    """
-
-    def lay_out(path: tuple[str, ...], node):
-        if not isinstance(node, dict):
-            return node
-        once = path[-2:] in (("encoder_decoder_attention", "key"), ("encoder_decoder_attention", "value"))
-        if path[0] == "decoder" and "kernel" in node and not once:
-            return _for_steps(node["kernel"], precision)
-        return {name: lay_out((*path, name), child) for name, child in node.items()}
-
-    return {name: lay_out((name,), node) for name, node in params.items()}
-
-
-def _for_steps(kernel: np.ndarray, precision: str) -> dict[str, np.ndarray]:
-    """Return the parameters of a product without a bias, as decoding steps want them."""
-    if precision == INT8:
-        return rounding.prepare(kernel)
-    return {"kernel": panels.split(kernel) if panels.fits(kernel.shape[1]) else kernel}
 
 
 def parameter_shapes(config: NetworkConfig) -> dict:

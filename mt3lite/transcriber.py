@@ -26,6 +26,7 @@ from mt3lite import (
     lanes,
     network,
     notes,
+    stepping,
     stopwatch,
     vocabulary,
     weights,
@@ -81,13 +82,13 @@ class Transcriber:
         precision: of decoding.
     """
 
-    def __init__(self, model: weights.Model, *, program_folder: Path | None = None, precision: str = network.FLOAT32):
+    def __init__(self, model: weights.Model, *, program_folder: Path | None = None, precision: str = stepping.FLOAT32):
         """Take a model and how to run it.
 
         Args:
             model: the settings and weights.
             program_folder: in which compiled programs are kept for later runs; None: they are not kept.
-            precision: of decoding, one of `network.PRECISIONS`; "int8" is faster for large models on a CPU, and finds
+            precision: of decoding, one of `stepping.PRECISIONS`; "int8" is faster for large models on a CPU, and finds
                 slightly other notes.
 
         Raises:
@@ -98,7 +99,7 @@ class Transcriber:
         self.precision = precision
         self._vocabulary = vocabulary.Vocabulary(model.config.vocabulary)
         self._in_panels = jax.default_backend() == "cpu"
-        params = network.params_for_steps(model.params, precision) if self._in_panels else model.params
+        params = stepping.params_for_steps(model.params, precision) if self._in_panels else model.params
         self._params = jax.device_put(params)
         self._program_folder = program_folder
         self._crews: dict[tuple, crews.Crews] = {}  # by lanes and choice of instruments
@@ -376,10 +377,10 @@ def _leaves(tree: dict, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _check_precision(precision: str) -> None:
-    if precision not in network.PRECISIONS:
-        raise InputError(f"precision {precision!r} is not one of {', '.join(network.PRECISIONS)}")
+    if precision not in stepping.PRECISIONS:
+        raise InputError(f"precision {precision!r} is not one of {', '.join(stepping.PRECISIONS)}")
     device = jax.default_backend()
-    if precision == network.INT8 and device != "cpu":
+    if precision == stepping.INT8 and device != "cpu":
         raise InputError(f"precision int8 is for CPUs, and this is a {device}; leave it out")
 
 
@@ -387,7 +388,7 @@ def load(
     name_or_folder: str | os.PathLike = DEFAULT_MODEL,
     *,
     program_folder: Path | None = None,
-    precision: str = network.FLOAT32,
+    precision: str = stepping.FLOAT32,
 ) -> Transcriber:
     """Return a transcriber with a bundled model, or that of a model folder; raises as `weights.load` and `Transcriber`.
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from mt3lite import codec, config, decoding, lanes, network, vocabulary
+from mt3lite import codec, config, decoding, lanes, network, stepping, vocabulary
 
 MAX_TOKENS = 24
 OWN = config.preset("tiny")
@@ -46,7 +46,7 @@ def make(
     params: dict,
     kept=None,
     in_panels=False,
-    precision=network.FLOAT32,
+    precision=stepping.FLOAT32,
 ):
     words = vocabulary.Vocabulary(OWN.vocabulary)
     grammar = (

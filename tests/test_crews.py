@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import MAX_TOKENS, NETWORKS, make, plain, random_params, segments
 
-from mt3lite import crews, lanes, network, panels, stopwatch, vocabulary
+from mt3lite import crews, lanes, panels, stepping, stopwatch, vocabulary
 
 # Network, grammar, lanes of a crew, crews, segments encoded together, whether in panels.
 CASES = [
@@ -32,14 +32,14 @@ def short_rings_and_narrow_panels():
 def crew_of(case):
     net_name, with_grammar, num_lanes, num_crews, encode_batch, in_panels = case
     params = random_params(NETWORKS[net_name], 0, 1.0)
-    params = network.params_for_steps(params) if in_panels else params
+    params = stepping.params_for_steps(params) if in_panels else params
     search, programs = make(net_name, with_grammar, num_lanes, encode_batch, params, in_panels=in_panels)
     return search, crews.Crews(programs, num_crews)
 
 
 def decode(case, params, frames_by_key):
     search, crew = crew_of(case)
-    params = network.params_for_steps(params) if search.in_panels else params
+    params = stepping.params_for_steps(params) if search.in_panels else params
     return crew.decode(params, frames_by_key, stopwatch.Stopwatch())
 
 

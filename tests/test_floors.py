@@ -47,6 +47,7 @@ FLOORS = (
         "layers",
         "hearing",
         "network",
+        "stepping",
         "decoding",
         "single_beam",
         "kept_programs",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from random_networks import MAX_TOKENS, NETWORKS, PLAIN, make, plain, random_params, segments
 
-from mt3lite import kept_programs, lanes, network, panels, stopwatch, vocabulary
+from mt3lite import kept_programs, lanes, network, panels, stepping, stopwatch, vocabulary
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_rings_grow_and_shrink_without_losing_a_token(in_panels, monkeypatch):
         new_slot, resized = lanes.resize(search, np.int32(slot), search.laid_out(rings), length)
         assert resized[0][0].ndim == 4 + in_panels
         kept = min(length, 8)
-        for keys_or_values in network.out_of_panels(resized)[0]:
+        for keys_or_values in stepping.out_of_panels(resized)[0]:
             for age in range(kept):
                 place = (int(new_slot) - 1 - age) % length
                 np.testing.assert_array_equal(keys_or_values[:, :, place], rings[0][0][:, :, newest_first[age]])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from mt3lite import carrying, config, frontend, layers, network
+from mt3lite import carrying, config, frontend, layers, network, stepping
 from mt3lite.errors import InputError
 from mt3lite.training import losses
 
@@ -173,7 +173,7 @@ def test_steps_give_the_logits_of_the_whole_sequence(net_config):
 
     encoded, expected = forward(net_config, params, frames, tokens)
     memory = transformer.apply({"params": params}, encoded, method="memory")
-    self_cache = network.empty_cache(net_config, len(tokens), 20)
+    self_cache = stepping.empty_cache(net_config, len(tokens), 20)
     carried = carrying.empty(net_config, len(tokens))
     for position in range(tokens.shape[1]):
         carried, logits, self_cache = step(tokens[:, position], jnp.int32(position), carried, self_cache, memory)

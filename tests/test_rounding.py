@@ -18,6 +18,7 @@ from mt3lite import (
     note_files,
     panels,
     rounding,
+    stepping,
     stopwatch,
     transcriber,
     vocabulary,
@@ -61,7 +62,7 @@ def test_a_product_is_as_near_as_rounding_allows(columns):
 def test_attention_is_as_near_as_rounding_allows(length):
     queries, keys, values = numbers(2, 3, 1, 16), numbers(2, 3, length, 16, seed=1), numbers(2, 3, length, 16, seed=2)
     weights = np.asarray(jax.nn.softmax(numbers(2, 3, 1, length, seed=3)))
-    ((rounded_keys, rounded_values),) = network.in_panels(network.rounded([(keys, values)]))
+    ((rounded_keys, rounded_values),) = stepping.in_panels(stepping.rounded([(keys, values)]))
     assert rounded_keys.integers.ndim == (5 if length == 128 else 4)
     transposed = keys.swapaxes(2, 3)
     off = np.abs(np.asarray(rounding.scores(queries, rounded_keys)) - queries @ transposed)
@@ -78,11 +79,11 @@ def step_logits(net: network.NetworkConfig, params: dict, tokens: np.ndarray, in
     """Return the logits of steps over given tokens [B, T]: [T, B, V]."""
     transformer = network.Transformer(net)
     memory = decoding.encode(transformer, params, segments(0, len(tokens)))
-    cache = network.empty_cache(net, *tokens.shape)
+    cache = stepping.empty_cache(net, *tokens.shape)
     if in_int8:
-        params = network.params_for_steps(params, network.INT8)
-        memory = memory._replace(cross_cache=network.rounded(memory.cross_cache))
-        cache = network.rounded(cache)
+        params = stepping.params_for_steps(params, stepping.INT8)
+        memory = memory._replace(cross_cache=stepping.rounded(memory.cross_cache))
+        cache = stepping.rounded(cache)
     apply = jax.jit(functools.partial(transformer.apply, {"params": params}, method="step"))
     carried, found = carrying.empty(net, len(tokens)), []
     for position, token in enumerate(tokens.T):
@@ -111,18 +112,18 @@ def test_lanes_give_the_tokens_of_the_plain_loop_in_int8(net_name, with_grammar,
     monkeypatch.setattr(lanes, "FIRST_RING", 8)
     monkeypatch.setattr(panels, "WIDTH", 8)
     params = random_params(NETWORKS[net_name], 4, 6.0)
-    for_steps = network.params_for_steps(params, network.INT8)
+    for_steps = stepping.params_for_steps(params, stepping.INT8)
     search, programs = make(
-        net_name, with_grammar, num_lanes, 2, for_steps, in_panels=in_panels, precision=network.INT8
+        net_name, with_grammar, num_lanes, 2, for_steps, in_panels=in_panels, precision=stepping.INT8
     )
     frames = segments(4, 14)
     came = dict(lanes.Pool(programs, for_steps, stopwatch.Stopwatch()).decode(enumerate(frames)))
     assert programs.blank().self_cache[0][1].integers.dtype == np.int8
     # The plain loop with caches of int8.
     memory = decoding.encode(search.transformer, for_steps, frames)
-    memory = memory._replace(cross_cache=network.rounded(memory.cross_cache))
-    empty_cache = network.empty_cache
-    monkeypatch.setattr(network, "empty_cache", lambda *sizes: network.rounded(empty_cache(*sizes)))
+    memory = memory._replace(cross_cache=stepping.rounded(memory.cross_cache))
+    empty_cache = stepping.empty_cache
+    monkeypatch.setattr(stepping, "empty_cache", lambda *sizes: stepping.rounded(empty_cache(*sizes)))
     expected = decoding.generate_from(
         search.transformer, for_steps, memory, max_tokens=MAX_TOKENS, grammar=search.grammar
     )
@@ -132,12 +133,12 @@ def test_lanes_give_the_tokens_of_the_plain_loop_in_int8(net_name, with_grammar,
 
 
 def test_rings_of_int8_grow_and_shrink_with_their_scales():
-    search = lanes.Search(network.Transformer(NETWORKS["plain"]), None, 256, in_panels=True, precision=network.INT8)
+    search = lanes.Search(network.Transformer(NETWORKS["plain"]), None, 256, in_panels=True, precision=stepping.INT8)
     cache = [(numbers(2, 2, 128, 8), numbers(2, 2, 128, 8, seed=1))]
-    before = network.rounded(cache)
+    before = stepping.rounded(cache)
     slot, longer = lanes.resize(search, np.int32(5), search.laid_out(cache), 256)
     assert int(slot) == 128
-    for old, new in zip(before[0], network.out_of_panels(longer)[0], strict=True):
+    for old, new in zip(before[0], stepping.out_of_panels(longer)[0], strict=True):
         for was, now in zip(old, new, strict=True):
             np.testing.assert_array_equal(now[:, :, :128], np.roll(was, -5, axis=2))
 
@@ -154,7 +155,7 @@ def test_programs_of_another_precision_are_not_taken(tiny_folder, tmp_path):
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 0.1, 4 * 16000).astype(np.float32)
     counts, found = [], {}
-    for precision in network.PRECISIONS:
+    for precision in stepping.PRECISIONS:
         loaded = transcriber.load(tiny_folder, program_folder=tmp_path, precision=precision)
         found[precision] = loaded.transcribe(samples).notes
         counts.append(len(list(tmp_path.iterdir())))
@@ -165,7 +166,7 @@ def test_programs_of_another_precision_are_not_taken(tiny_folder, tmp_path):
 
 
 def test_from_the_command_line(tmp_path, compilation_cache, capsys):
-    assert types.PRECISIONS == network.PRECISIONS
+    assert types.PRECISIONS == stepping.PRECISIONS
     target = tmp_path / "clip.mid"
     assert cli.main(["transcribe", str(CLIP), "-o", str(target), "--precision", "int8"]) == 0
     assert len(note_files.read(target)) > 100

@@ -20,7 +20,7 @@ from flax import traverse_util
 from flax.linen import partitioning
 from t5x import adafactor, decoding, models
 
-from mt3lite import carrying, network
+from mt3lite import carrying, network, stepping
 from mt3lite.adapters import seqio_scores, seqio_vocabulary
 from mt3lite.config import Config
 from mt3lite.errors import InputError
@@ -170,7 +170,7 @@ class Model(models.EncoderDecoderModel):
         apply = functools.partial(network.Transformer(self.config.network).apply, {"params": params})
         encoded = apply(encoder_input_tokens, method="encode")
         return {
-            "own": network.empty_cache(self.config.network, batch, length),
+            "own": stepping.empty_cache(self.config.network, batch, length),
             "memory": apply(encoded, method="memory"),
             "carried": carrying.empty(self.config.network, batch),
         }, None

@@ -5,7 +5,7 @@ import argparse
 MOST = 1_000_000_000  # of anything that can be counted here; beyond it numbers do not fit where they go
 MOST_PROCESSES = 1024
 MOST_HOURS = 100_000
-PRECISIONS = ("float32", "int8")  # as in `network`, which loads JAX
+PRECISIONS = ("float32", "int8")  # as in `stepping`, which loads JAX
 
 
 def positive(text: str) -> int:

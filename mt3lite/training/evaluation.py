@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import mt3lite
-from mt3lite import network, note_files, notes, outputs, reading, scoring, weights
+from mt3lite import note_files, notes, outputs, reading, scoring, stepping, weights
 from mt3lite.errors import InputError, reason
 from mt3lite.scoring import Scored
 from mt3lite.training import datasets
@@ -89,7 +89,7 @@ def _kept(transcriber: Transcriber, track: datasets.Track, workdir: Path) -> _He
 
     What is new is read back, too, so that a run that was interrupted scores the same numbers as one that was not.
     """
-    other = "" if transcriber.precision == network.FLOAT32 else f"-{transcriber.precision}"
+    other = "" if transcriber.precision == stepping.FLOAT32 else f"-{transcriber.precision}"
     folder = workdir / f"{model_key(transcriber.model)}{other}"
     name = urllib.parse.quote(track.id, safe=" ", errors="backslashreplace")
     if len(name) > LONGEST_NAME:
