@@ -39,8 +39,7 @@ def likeliest(log_stays: np.ndarray, onset_steps: np.ndarray, steps_per_second: 
 
     tolerance, ratio = _MARGIN * OFFSET_TOLERANCE_SECONDS * steps_per_second, _MARGIN * OFFSET_RATIO
     # Also lengths beyond the next note, so that there is a middle of those that all mean it.
-    longest = ((still(_GONE) - onset_steps).max(initial=0) + tolerance) / (1 - ratio)
-    lengths = np.arange(1, longest + 1)
+    lengths = _lengths(((still(_GONE) - onset_steps).max(initial=0) + tolerance) / (1 - ratio))
     # The shortest and the longest note that each of them would be right for.
     shorter = np.minimum(lengths - tolerance, lengths / (1 + ratio))
     longer = np.maximum(lengths + tolerance, lengths / (1 - ratio))
@@ -54,5 +53,12 @@ def likeliest(log_stays: np.ndarray, onset_steps: np.ndarray, steps_per_second: 
     right = sounds_for(shorter) - sounds_for(longer)
     best = right >= right.max(axis=1, keepdims=True) - _LEVEL
     middle = (best.argmax(axis=1) + best.shape[1] - 1 - best[:, ::-1].argmax(axis=1)) // 2
-    ends = np.minimum(onset_steps + lengths[middle].astype(np.int64), limits)
+    ends = np.minimum(onset_steps + lengths[middle], limits)
     return np.maximum(np.maximum(ends, still(_SOUNDS)), onset_steps + 1)
+
+
+def _lengths(longest: float) -> np.ndarray:
+    """Return lengths from 1 step on, the longer ones 1 % apart, the last of them at least the longest: int64 [L]."""
+    dense = np.arange(1, 101)
+    sparse = 100 * np.exp(np.arange(0.01, np.log(max(longest, 100) / 100) + 0.02, 0.01))
+    return np.concatenate([dense, np.ceil(sparse).astype(np.int64)])
