@@ -4,13 +4,15 @@ The network tells notes as it hears them, two seconds at a time, so that the lin
 five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
 stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
 is heard at all. Where two families are heard to play the same note, the two likeliest do. A drum that is there is heard
-for sure now and then. And when a note ends is told from all that is heard after it, see `offsets.py`.
+for sure now and then. When a note ends is told from all that is heard after it, see `offsets.py`. And how loud it is was
+heard more finely than tokens say it.
 
 Axes: N notes, S strokes, F families.
 """
 
 import bisect
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +33,23 @@ _STRUCK_FROM = -3.0  # sum of both from which on a stroke counts
 _SILENT = -1000.0  # taken for the log chance that a note stays where nothing sounds at all
 
 
+class HeardNotes(NamedTuple):
+    """What was heard of some notes."""
+
+    which: np.ndarray  # int64 [N]: indices of those that were heard among those that were asked for
+    family: np.ndarray  # float32 [N, F]: log chances
+    unison: np.ndarray  # float32 [N]: logits that two families play the note
+    velocity: np.ndarray  # float32 [N]: 0 to 1
+
+
+class HeardStrokes(NamedTuple):
+    """What was heard of some strokes."""
+
+    which: np.ndarray  # int64 [S], as of `HeardNotes`
+    logit: np.ndarray  # float32 [S]
+    velocity: np.ndarray  # float32 [S]: 0 to 1
+
+
 class Opinions:
     """What was heard of a piece's notes, to be added segment by segment in their order."""
 
@@ -38,9 +57,9 @@ class Opinions:
         """Take where steps lie in a segment, see `network.NetworkConfig`."""
         self._offset, self._scale = shift_positions
         self._start_steps: list[int] = []
-        # By position and pitch or drum: log chances with the logit of a unison, float32 [F + 1]; logits.
+        # By position and pitch or drum, float32: log chances, logit of a unison, velocity [F + 2]; logit, velocity [2].
         self._notes: list[dict[tuple[int, int], np.ndarray]] = []
-        self._strokes: list[dict[tuple[int, int], float]] = []
+        self._strokes: list[dict[tuple[int, int], np.ndarray]] = []
         self._log_stays: list[np.ndarray | None] = []  # float16 [P, 88]
         self._end_step = 0
 
@@ -50,9 +69,14 @@ class Opinions:
         self._end_step = end_step
         told = begun is not None and begun.log_stays is not None
         self._log_stays.append(begun.log_stays.astype(np.float16) if told else None)
-        told = np.column_stack([begun.family, begun.unison]) if begun else None
-        self._notes.append(_by_place(begun.note_position, begun.pitch, told) if begun else {})
-        self._strokes.append(_by_place(begun.stroke_position, begun.drum, begun.drum_logit) if begun else {})
+        if begun is None:
+            self._notes.append({})
+            self._strokes.append({})
+        else:
+            of_notes = np.column_stack([begun.family, begun.unison, begun.velocity])
+            of_strokes = np.column_stack([begun.drum_logit, begun.drum_velocity])
+            self._notes.append(_by_place(begun.note_position, begun.pitch, of_notes))
+            self._strokes.append(_by_place(begun.stroke_position, begun.drum, of_strokes))
 
     @property
     def nearest_steps(self) -> int:
@@ -63,19 +87,17 @@ class Opinions:
         """Return which segments steps are in, int64 [any]."""
         return np.searchsorted(self._start_steps, steps, side="right") - 1
 
-    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return which of some notes were heard to begin, int64 [N], and what was heard of these, float32.
+    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> "HeardNotes":
+        """Return what was heard of those of some notes that were heard to begin."""
+        which, told = self._heard(self._notes, onset_steps, pitches)
+        told = np.array(told, np.float32).reshape(-1, hearing.NUM_FAMILIES + 2)
+        return HeardNotes(which, told[:, :-2], told[:, -2], told[:, -1])
 
-        The log chances of families, [N, F], and the logits that two families play the note, [N].
-        """
-        heard, told = self._heard(self._notes, onset_steps, pitches)
-        told = np.array(told, np.float32).reshape(-1, hearing.NUM_FAMILIES + 1)
-        return heard, told[:, :-1], told[:, -1]
-
-    def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which of some strokes were heard, int64 [S], and their logits, float32 [S]."""
-        heard, logits = self._heard(self._strokes, onset_steps, drums)
-        return heard, np.array(logits, np.float32)
+    def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> "HeardStrokes":
+        """Return what was heard of those of some strokes that were heard."""
+        which, told = self._heard(self._strokes, onset_steps, drums)
+        told = np.array(told, np.float32).reshape(-1, 2)
+        return HeardStrokes(which, told[:, 0], told[:, 1])
 
     @property
     def is_empty(self) -> bool:
@@ -146,6 +168,7 @@ def agreed(
     if opinions.is_empty:
         return found
     found = _once(found, _steps(found, steps_per_second), opinions)
+    found = _loud(found, _steps(found, steps_per_second), opinions)
     found = _ended(found, _steps(found, steps_per_second), opinions, steps_per_second)
     found = _struck(found, _steps(found, steps_per_second), opinions)
     if families_told:
@@ -166,6 +189,16 @@ def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarra
     return np.delete(found, order[1:][again])
 
 
+def _loud(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarray:
+    """Return the notes with velocities as they were heard: finer than the tokens'."""
+    found = found.copy()
+    for is_drum, ask in ((False, opinions.notes), (True, opinions.strokes)):
+        (asked,) = np.nonzero(found["is_drum"] == is_drum)
+        heard = ask(steps[asked], found["pitch"][asked])
+        found["velocity"][asked[heard.which]] = np.clip(np.rint(127 * heard.velocity), 1, 127)
+    return found
+
+
 def _ended(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
     """Return the notes with their likeliest offsets, as far as the heads have their pitches."""
     if not opinions.tell_offsets:
@@ -182,9 +215,9 @@ def _ended(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_s
 def _struck(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarray:
     """Return the notes without strokes that are not believed."""
     strokes = np.flatnonzero(found["is_drum"])
-    heard, logits = opinions.strokes(steps[strokes], found["pitch"][strokes])
-    strokes = strokes[heard]
-    struck = are_struck(steps[strokes], found["pitch"][strokes], logits, opinions.nearest_steps)
+    heard = opinions.strokes(steps[strokes], found["pitch"][strokes])
+    strokes = strokes[heard.which]
+    struck = are_struck(steps[strokes], found["pitch"][strokes], heard.logit, opinions.nearest_steps)
     return np.delete(found, strokes[~struck])
 
 
@@ -192,11 +225,11 @@ def _named(found: np.ndarray, steps: np.ndarray, opinions: Opinions, among: Coll
     """Return the notes with the families that play them, and once more those that a second one plays, too."""
     found = found.copy()
     pitched = np.flatnonzero(~found["is_drum"])
-    heard, log_chances, unison = opinions.notes(steps[pitched], found["pitch"][pitched])
-    named = pitched[heard]
-    chosen, second = families(found["onset"][named], found["pitch"][named], log_chances, among)
+    heard = opinions.notes(steps[pitched], found["pitch"][pitched])
+    named = pitched[heard.which]
+    chosen, second = families(found["onset"][named], found["pitch"][named], heard.family, among)
     found["program"][named] = chosen * instruments.PROGRAMS_PER_FAMILY
-    doubled = (unison >= _UNISON_FROM) & (second >= 0)
+    doubled = (heard.unison >= _UNISON_FROM) & (second >= 0)
     doubles = found[named[doubled]]
     doubles["program"] = second[doubled] * instruments.PROGRAMS_PER_FAMILY
     return np.concatenate([found, doubles])

@@ -188,22 +188,32 @@ class Begun(NamedTuple):
     pitch: np.ndarray  # int64 [N]: MIDI
     family: np.ndarray  # float32 [N, 16]: log chances, less that of the likeliest
     unison: np.ndarray  # float32 [N]: logits that a second family plays it, too
+    velocity: np.ndarray  # float32 [N]: 0 to 1
     stroke_position: np.ndarray  # int64 [S]
     drum: np.ndarray  # int64 [S]: MIDI
     drum_logit: np.ndarray  # float32 [S]
+    drum_velocity: np.ndarray  # float32 [S]: 0 to 1
     log_stays: np.ndarray | None  # float32 [P, 88], see `Heard`
 
 
 def begun(heard: Heard, row: int) -> Begun:
     """Return what was heard to begin in one segment of a batch."""
-    onset, drum, family, unison = (
-        np.asarray(each)[row] for each in (heard.onset, heard.drum, heard.family, heard.unison)
+    of_row = heard._replace(
+        **{name: None if each is None else np.asarray(each)[row] for name, each in heard._asdict().items()}
     )
-    note = np.nonzero(onset > 0)
-    stroke_position, key = np.nonzero(drum > 0)
-    logit = drum[stroke_position, key] + DRUM_FROM[key]
-    log_stays = None if heard.log_stays is None else np.asarray(heard.log_stays)[row]
-    return Begun(note[0], note[1] + LOWEST_PITCH, family[note], unison[note], stroke_position, key, logit, log_stays)
+    note, stroke = np.nonzero(of_row.onset > 0), np.nonzero(of_row.drum > 0)
+    return Begun(
+        note_position=note[0],
+        pitch=note[1] + LOWEST_PITCH,
+        family=of_row.family[note],
+        unison=of_row.unison[note],
+        velocity=of_row.velocity[note],
+        stroke_position=stroke[0],
+        drum=stroke[1],
+        drum_logit=of_row.drum[stroke] + DRUM_FROM[stroke[1]],
+        drum_velocity=of_row.drum_velocity[stroke],
+        log_stays=of_row.log_stays,
+    )
 
 
 def only(heard: Heard, families: frozenset[int] | None, drums: bool, *, complete: bool = False) -> Heard:

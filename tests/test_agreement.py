@@ -72,20 +72,24 @@ def test_opinions_are_found_by_segment_position_and_key():
     opinions.add(0, 200, None)
     assert opinions.is_empty
     unison = np.array([-3.0, 2.0], np.float32)
-    strokes = *places, np.array([1.5, -0.5], np.float32)
-    opinions.add(200, 400, hearing.Begun(*places, family, unison, *strokes, log_stays=None))
+    velocities = np.array([0.25, 0.75], np.float32)
+    strokes = *places, np.array([1.5, -0.5], np.float32), velocities[::-1]
+    opinions.add(200, 400, hearing.Begun(*places, family, unison, velocities, *strokes, log_stays=None))
     assert not opinions.is_empty
     assert not opinions.tell_offsets
     # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7, 210 to 212 beside it.
     asked = np.array([200, 7, 207, 210, 213, 209, 207]), np.array([60, 72, 72, 72, 72, 72, 60])
-    heard, found, together = opinions.notes(*asked)
-    assert heard.tolist() == [0, 2, 3, 5]
-    np.testing.assert_array_equal(found, family[[0, 1, 1, 1]])
-    np.testing.assert_array_equal(together, unison[[0, 1, 1, 1]])
-    heard, found = opinions.strokes(*asked)
-    assert (heard.tolist(), found.tolist()) == ([0, 2, 3, 5], [1.5, -0.5, -0.5, -0.5])
-    heard, found, together = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    assert (heard.shape, found.shape, together.shape) == ((0,), (0, 16), (0,))
+    of_notes = opinions.notes(*asked)
+    assert of_notes.which.tolist() == [0, 2, 3, 5]
+    np.testing.assert_array_equal(of_notes.family, family[[0, 1, 1, 1]])
+    np.testing.assert_array_equal(of_notes.unison, unison[[0, 1, 1, 1]])
+    np.testing.assert_array_equal(of_notes.velocity, velocities[[0, 1, 1, 1]])
+    of_strokes = opinions.strokes(*asked)
+    assert of_strokes.which.tolist() == [0, 2, 3, 5]
+    assert of_strokes.logit.tolist() == [1.5, -0.5, -0.5, -0.5]
+    assert of_strokes.velocity.tolist() == [0.75, 0.25, 0.25, 0.25]
+    nothing = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert [each.shape for each in nothing] == [(0,), (0, 16), (0,), (0,)]
 
 
 def test_what_began_is_what_was_heard_to():
@@ -96,8 +100,8 @@ def test_what_began_is_what_was_heard_to():
         "drum": np.full((2, 76, 128), -9.0),
         "family": rng.normal(size=(2, 76, 88, 16)),
         "unison": rng.normal(size=(2, 76, 88)),
-        "velocity": np.zeros((2, 76, 88)),
-        "drum_velocity": np.zeros((2, 76, 128)),
+        "velocity": rng.uniform(size=(2, 76, 88)),
+        "drum_velocity": rng.uniform(size=(2, 76, 128)),
     }
     logits["onset"][1, 3, 39] = logits["onset"][1, 70, 0] = 2.0
     logits["drum"][1, 20, 36], logits["drum"][0, 20, 38] = 0.75, 4.0
@@ -109,6 +113,8 @@ def test_what_began_is_what_was_heard_to():
     np.testing.assert_array_equal(begun.unison, np.float32(logits["unison"][1, [3, 70], [39, 0]]))
     assert (begun.stroke_position.tolist(), begun.drum.tolist()) == ([20], [36])
     assert begun.drum_logit == pytest.approx(0.75)
+    np.testing.assert_array_equal(begun.velocity, np.float32(logits["velocity"][1, [3, 70], [39, 0]]))
+    np.testing.assert_array_equal(begun.drum_velocity, np.float32(logits["drum_velocity"][1, [20], [36]]))
 
 
 def test_a_drum_that_is_never_heard_for_sure_is_not_there():
@@ -138,8 +144,9 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     positions = np.arange(5, 65, 5)  # of steps 1, 16, 31, ...
     family = heard([STRINGS] * 6 + [REED] + [STRINGS] * 5)
-    strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5], np.float32)
-    opinions.add(0, 200, hearing.Begun(positions, np.full(12, 60), family, np.full(12, -4.0), *strokes, None))
+    strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5]), np.array([0.9, 0.8, 0.7])
+    of_notes = positions, np.full(12, 60), family, np.full(12, -4.0), np.linspace(-0.5, 1.5, 12)
+    opinions.add(0, 200, hearing.Begun(*of_notes, *strokes, log_stays=None))
     onsets = (3 * positions - 14) / 100
     rows = [(onset, onset + 0.1, 60, 90, 64 if index == 6 else 40, False) for index, onset in enumerate(onsets)]
     rows += [(0.5, 0.6, 72, 90, 24, False)]  # was not heard to begin
@@ -149,6 +156,7 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     assert agreed["program"][:12].tolist() == [40] * 12
     assert agreed["program"][12] == 24
     assert agreed["pitch"][13:].tolist() == [36, 36, 50]
+    assert agreed["velocity"].tolist() == [1, 1, 1, 6, 29, 52, 75, 98, 121, 127, 127, 127, 90, 114, 102, 90]
     assert piece["program"][6] == 64, "what was given is changed"
     as_told = agreement.agreed(piece, opinions, 100, families_told=False)
     np.testing.assert_array_equal(as_told["program"], np.delete(piece["program"], 15))
@@ -157,10 +165,10 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
 def two_segments(rows, log_stays):
     """What is agreed on of a piece of 3.5 s, of which one note of pitch 60 was heard to begin in the first segment."""
     opinions = agreement.Opinions((14 / 3, 1 / 3))
-    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    first = np.array([71]), np.array([60]), heard([STRINGS]), np.array([-4.0]), *none
+    no_strokes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
+    first = np.array([71]), np.array([60]), heard([STRINGS]), np.array([-4.0]), np.array([0.7]), *no_strokes
     opinions.add(0, 200, hearing.Begun(*first, log_stays[0]))
-    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), heard([]), np.zeros(0), *none
+    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), heard([]), np.zeros(0), np.zeros(0), *no_strokes
     opinions.add(200, 350, hearing.Begun(*nothing, log_stays[1]) if log_stays[1] is not None else None)
     return agreement.agreed(notes.from_rows(rows), opinions, 100, families_told=True)
 
@@ -205,8 +213,9 @@ def in_unison(families, unison, **options):
     """What a piece of as many notes agrees on, that are heard to be of these families, and written as of the piano."""
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     positions = 5 + 5 * np.arange(len(families))
-    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-    opinions.add(0, 200, hearing.Begun(positions, np.full(len(families), 60), families, unison, *none, None))
+    no_strokes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
+    of_notes = positions, np.full(len(families), 60), families, unison, np.full(len(families), 0.7)
+    opinions.add(0, 200, hearing.Begun(*of_notes, *no_strokes, log_stays=None))
     onsets = (3 * positions - 13) / 100
     piece = notes.from_rows([(onset, onset + 0.1, 60, 90, 0, False) for onset in onsets])
     return agreement.agreed(piece, opinions, 100, **{"families_told": True} | options)
