@@ -4,8 +4,8 @@ The network tells notes as it hears them, two seconds at a time, so that the lin
 five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
 stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
 is heard at all. Where two families are heard to play the same note, the two likeliest do. A drum that is there is heard
-for sure now and then. When a note ends is told from all that is heard after it, see `offsets.py`. And how loud it is was
-heard more finely than tokens say it.
+for sure now and then. When a note ends is told from all that is heard after it, see `offsets.py`. And how loud it is
+was heard more finely than tokens say it.
 
 Axes: N notes, S strokes, F families.
 """
