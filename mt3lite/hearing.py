@@ -198,21 +198,23 @@ class Begun(NamedTuple):
 
 def begun(heard: Heard, row: int) -> Begun:
     """Return what was heard to begin in one segment of a batch."""
-    of_row = heard._replace(
-        **{name: None if each is None else np.asarray(each)[row] for name, each in heard._asdict().items()}
-    )
-    note, stroke = np.nonzero(of_row.onset > 0), np.nonzero(of_row.drum > 0)
+
+    def of_row(values: jax.Array | None) -> np.ndarray | None:
+        return None if values is None else np.asarray(values)[row]
+
+    onset, drum = of_row(heard.onset), of_row(heard.drum)
+    note, stroke = np.nonzero(onset > 0), np.nonzero(drum > 0)
     return Begun(
         note_position=note[0],
         pitch=note[1] + LOWEST_PITCH,
-        family=of_row.family[note],
-        unison=of_row.unison[note],
-        velocity=of_row.velocity[note],
+        family=of_row(heard.family)[note],
+        unison=of_row(heard.unison)[note],
+        velocity=of_row(heard.velocity)[note],
         stroke_position=stroke[0],
         drum=stroke[1],
-        drum_logit=of_row.drum[stroke] + DRUM_FROM[stroke[1]],
-        drum_velocity=of_row.drum_velocity[stroke],
-        log_stays=of_row.log_stays,
+        drum_logit=drum[stroke] + DRUM_FROM[stroke[1]],
+        drum_velocity=of_row(heard.drum_velocity)[stroke],
+        log_stays=of_row(heard.log_stays),
     )
 
 
