@@ -4,8 +4,8 @@ The network tells notes as it hears them, two seconds at a time, so that the lin
 five instruments, and a stroke here and there as one of a drum that nobody has. A piece has few instruments, and a line
 stays with one: what is heard of a note is weighed with what is heard of those around it, and with how often each family
 is heard at all. Where two families are heard to play the same note, the two likeliest do. A drum that is there is heard
-for sure now and then. When a note ends is told from all that is heard after it, see `offsets.py`. And how loud it is
-was heard more finely than tokens say it.
+for sure now and then. When a note ends is told from all that is heard after it, see `offsets.py`. And when it begins,
+and how loudly, was heard more finely than tokens say it.
 
 Axes: N notes, S strokes, F families.
 """
@@ -40,6 +40,7 @@ class HeardNotes(NamedTuple):
     family: np.ndarray  # float32 [N, F]: log chances
     unison: np.ndarray  # float32 [N]: logits that two families play the note
     velocity: np.ndarray  # float32 [N]: 0 to 1
+    onset: np.ndarray  # float64 [N]: in steps, and parts of them
 
 
 class HeardStrokes(NamedTuple):
@@ -48,6 +49,7 @@ class HeardStrokes(NamedTuple):
     which: np.ndarray  # int64 [S], as of `HeardNotes`
     logit: np.ndarray  # float32 [S]
     velocity: np.ndarray  # float32 [S]: 0 to 1
+    onset: np.ndarray  # float64 [S]: as of `HeardNotes`
 
 
 class Opinions:
@@ -57,7 +59,7 @@ class Opinions:
         """Take where steps lie in a segment, see `network.NetworkConfig`."""
         self._offset, self._scale = shift_positions
         self._start_steps: list[int] = []
-        # By position and pitch or drum, float32: log chances, logit of a unison, velocity [F + 2]; logit, velocity [2].
+        # By position and pitch or drum, as in `HeardNotes` and `HeardStrokes`: float64 [F + 3] and [3].
         self._notes: list[dict[tuple[int, int], np.ndarray]] = []
         self._strokes: list[dict[tuple[int, int], np.ndarray]] = []
         self._log_stays: list[np.ndarray | None] = []  # float16 [P, 88]
@@ -73,10 +75,12 @@ class Opinions:
             self._notes.append({})
             self._strokes.append({})
         else:
-            of_notes = np.column_stack([begun.family, begun.unison, begun.velocity])
-            of_strokes = np.column_stack([begun.drum_logit, begun.drum_velocity])
-            self._notes.append(_by_place(begun.note_position, begun.pitch, of_notes))
-            self._strokes.append(_by_place(begun.stroke_position, begun.drum, of_strokes))
+            # The step of a note is the one nearest to it, so the steps of a position are of times half a step earlier.
+            begins = start_step - self._offset / self._scale - 0.5
+            of_notes = [begun.family, begun.unison, begun.velocity, begins + begun.moment / self._scale]
+            of_strokes = [begun.drum_logit, begun.drum_velocity, begins + begun.drum_moment / self._scale]
+            self._notes.append(_by_place(begun.note_position, begun.pitch, np.column_stack(of_notes)))
+            self._strokes.append(_by_place(begun.stroke_position, begun.drum, np.column_stack(of_strokes)))
 
     @property
     def nearest_steps(self) -> int:
@@ -90,14 +94,13 @@ class Opinions:
     def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> "HeardNotes":
         """Return what was heard of those of some notes that were heard to begin."""
         which, told = self._heard(self._notes, onset_steps, pitches)
-        told = np.array(told, np.float32).reshape(-1, hearing.NUM_FAMILIES + 2)
-        return HeardNotes(which, told[:, :-2], told[:, -2], told[:, -1])
+        told = np.array(told).reshape(-1, hearing.NUM_FAMILIES + 3)
+        return HeardNotes(which, told[:, :-3].astype(np.float32), *told[:, -3:].T)
 
     def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> "HeardStrokes":
         """Return what was heard of those of some strokes that were heard."""
         which, told = self._heard(self._strokes, onset_steps, drums)
-        told = np.array(told, np.float32).reshape(-1, 2)
-        return HeardStrokes(which, told[:, 0], told[:, 1])
+        return HeardStrokes(which, *np.array(told).reshape(-1, 3).T)
 
     @property
     def is_empty(self) -> bool:
@@ -173,6 +176,7 @@ def agreed(
     found = _struck(found, _steps(found, steps_per_second), opinions)
     if families_told:
         found = _named(found, _steps(found, steps_per_second), opinions, among)
+    found = _timed(found, _steps(found, steps_per_second), opinions, steps_per_second)
     return notes.trim_overlaps(found)
 
 
@@ -233,6 +237,18 @@ def _named(found: np.ndarray, steps: np.ndarray, opinions: Opinions, among: Coll
     doubles = found[named[doubled]]
     doubles["program"] = second[doubled] * instruments.PROGRAMS_PER_FAMILY
     return np.concatenate([found, doubles])
+
+
+def _timed(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
+    """Return the notes with onsets as they were heard, each for itself: finer than the tokens' steps."""
+    timed = found.copy()
+    for is_drum, ask in ((False, opinions.notes), (True, opinions.strokes)):
+        (asked,) = np.nonzero(found["is_drum"] == is_drum)
+        heard = ask(steps[asked], found["pitch"][asked])
+        timed["onset"][asked[heard.which]] = np.maximum(heard.onset, 0) / steps_per_second
+    lasting = np.where(found["is_drum"], timed["onset"] + found["offset"] - found["onset"], found["offset"])
+    timed["offset"] = np.maximum(lasting, timed["onset"] + 1 / steps_per_second)
+    return timed
 
 
 def are_struck(onset_steps: np.ndarray, drums: np.ndarray, logits: np.ndarray, nearest_steps: int) -> np.ndarray:

@@ -145,6 +145,8 @@ class Heard(NamedTuple):
     log_stays: jax.Array | None  # float32 [B, P, 88]: log chance that a note does not end there; None: not told
     event: jax.Array  # float32 [B, P]: logit of the likeliest onset or stroke
     moment: jax.Array  # float32 [B, P]: when it happens, in positions
+    note_moment: jax.Array  # float32 [B, P, 88]: when an onset there happens
+    drum_moment: jax.Array  # float32 [B, P, 128]
     passed: jax.Array  # float32 [B, P + 1]: sum of the positive ones of `event` before
 
 
@@ -163,6 +165,8 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         ending = _END_WEIGHT * logits["end"] + _FRAME_WEIGHT * logits["frame"] + _ENDS
         log_stays = jax.nn.log_sigmoid(-ending) + jax.nn.log_sigmoid(logits["frame"] - _SILENT_BELOW)
     drum = jnp.where(_peaks(logits["drum"]), logits["drum"], logits["drum"] - _ECHO) - DRUM_FROM
+    moments = _moments(logits["onset"]), _moments(logits["drum"])
+    likeliest = jnp.concatenate([onset, drum], -1).argmax(axis=-1, keepdims=True)
     num_positions = sounds.shape[1]
     silent = jnp.where(sounds < 0, jnp.arange(num_positions)[:, None], num_positions)
     return Heard(
@@ -177,7 +181,9 @@ def prepare(logits: dict[str, jax.Array]) -> Heard:
         drum_velocity=jnp.clip(logits["drum_velocity"], 0.0, 1.0),
         log_stays=log_stays,
         **_events(onset, drum),
-        moment=_moments(jnp.concatenate([logits["onset"], logits["drum"]], -1), jnp.concatenate([onset, drum], -1)),
+        note_moment=moments[0],
+        drum_moment=moments[1],
+        moment=jnp.take_along_axis(jnp.concatenate(moments, -1), likeliest, axis=-1)[..., 0],
     )
 
 
@@ -189,10 +195,12 @@ class Begun(NamedTuple):
     family: np.ndarray  # float32 [N, 16]: log chances, less that of the likeliest
     unison: np.ndarray  # float32 [N]: logits that a second family plays it, too
     velocity: np.ndarray  # float32 [N]: 0 to 1
+    moment: np.ndarray  # float32 [N]: when they begin, in positions
     stroke_position: np.ndarray  # int64 [S]
     drum: np.ndarray  # int64 [S]: MIDI
     drum_logit: np.ndarray  # float32 [S]
     drum_velocity: np.ndarray  # float32 [S]: 0 to 1
+    drum_moment: np.ndarray  # float32 [S]
     log_stays: np.ndarray | None  # float32 [P, 88], see `Heard`
 
 
@@ -210,10 +218,12 @@ def begun(heard: Heard, row: int) -> Begun:
         family=of_row(heard.family)[note],
         unison=of_row(heard.unison)[note],
         velocity=of_row(heard.velocity)[note],
+        moment=of_row(heard.note_moment)[note],
         stroke_position=stroke[0],
         drum=stroke[1],
         drum_logit=drum[stroke] + DRUM_FROM[stroke[1]],
         drum_velocity=of_row(heard.drum_velocity)[stroke],
+        drum_moment=of_row(heard.drum_moment)[stroke],
         log_stays=of_row(heard.log_stays),
     )
 
@@ -263,16 +273,12 @@ def _peaks(curve: jax.Array) -> jax.Array:
     return (curve >= before) & (curve > after)
 
 
-def _moments(curves: jax.Array, events: jax.Array) -> jax.Array:
-    """Return when the likeliest event [B, P, N] of each position happens, by a parabola through its peak: [B, P]."""
-    likeliest = events.argmax(axis=-1, keepdims=True)
-    around = _beside(curves)
-    before, peak, after = (
-        jnp.take_along_axis(each, likeliest, axis=-1)[..., 0] for each in (around[0], curves, around[1])
-    )
-    bend = before - 2 * peak + after
+def _moments(curve: jax.Array) -> jax.Array:
+    """Return when what peaks at each place of a curve [B, P, N] happens, in positions, by a parabola: [B, P, N]."""
+    before, after = _beside(curve)
+    bend = before - 2 * curve + after
     aside = jnp.where(jnp.isfinite(bend) & (bend < 0), 0.5 * (before - after) / bend, 0.0)
-    return jnp.arange(curves.shape[1]) + 0.5 + jnp.clip(aside, -0.5, 0.5)
+    return jnp.arange(curve.shape[1])[:, None] + 0.5 + jnp.clip(aside, -0.5, 0.5)
 
 
 def _families(logits: jax.Array, sounds: jax.Array) -> jax.Array:

@@ -15,6 +15,25 @@ def heard(families, sure=2.0):
     return chances
 
 
+def begun(at=((), ()), struck=((), ()), log_stays=None, **told):
+    """What was heard of notes at (positions, pitches) and strokes at (positions, drums); the rest does not matter."""
+    (positions, pitches), (beats, drums) = (map(np.array, each) for each in (at, struck))
+    fields = {
+        "note_position": positions.astype(int),
+        "pitch": pitches.astype(int),
+        "family": heard([STRINGS] * len(positions)),
+        "unison": np.full(len(positions), -4.0),
+        "velocity": np.full(len(positions), 0.7),
+        "moment": positions + 0.5,
+        "stroke_position": beats.astype(int),
+        "drum": drums.astype(int),
+        "drum_logit": np.full(len(beats), 2.0),
+        "drum_velocity": np.full(len(beats), 0.7),
+        "drum_moment": beats + 0.5,
+    }
+    return hearing.Begun(**fields | told, log_stays=log_stays)
+
+
 def test_a_line_is_played_by_one_instrument_though_some_of_it_sounds_like_another():
     families = np.full(40, STRINGS)
     families[[7, 21, 22]] = REED
@@ -72,9 +91,10 @@ def test_opinions_are_found_by_segment_position_and_key():
     opinions.add(0, 200, None)
     assert opinions.is_empty
     unison = np.array([-3.0, 2.0], np.float32)
-    velocities = np.array([0.25, 0.75], np.float32)
-    strokes = *places, np.array([1.5, -0.5], np.float32), velocities[::-1]
-    opinions.add(200, 400, hearing.Begun(*places, family, unison, velocities, *strokes, log_stays=None))
+    velocities, moments = np.array([0.25, 0.75]), np.array([4.5, 7.25])
+    of_notes = {"family": family, "unison": unison, "velocity": velocities, "moment": moments}
+    of_strokes = {"drum_logit": np.array([1.5, -0.5]), "drum_velocity": velocities[::-1], "drum_moment": moments}
+    opinions.add(200, 400, begun(places, places, **of_notes, **of_strokes))
     assert not opinions.is_empty
     assert not opinions.tell_offsets
     # Step 200 lies in position 4 (of 14 / 3), steps 207 to 209 in position 7, 210 to 212 beside it.
@@ -88,8 +108,11 @@ def test_opinions_are_found_by_segment_position_and_key():
     assert of_strokes.which.tolist() == [0, 2, 3, 5]
     assert of_strokes.logit.tolist() == [1.5, -0.5, -0.5, -0.5]
     assert of_strokes.velocity.tolist() == [0.75, 0.25, 0.25, 0.25]
+    # Position 4 begins with step 198, 7 with 207, and their steps are of times half a step earlier.
+    for onset in (of_notes.onset, of_strokes.onset):
+        np.testing.assert_allclose(onset, np.array([199.5, 207.75, 207.75, 207.75]) - 0.5, atol=1e-4)
     nothing = opinions.notes(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    assert [each.shape for each in nothing] == [(0,), (0, 16), (0,), (0,)]
+    assert [each.shape for each in nothing] == [(0,), (0, 16), (0,), (0,), (0,)]
 
 
 def test_what_began_is_what_was_heard_to():
@@ -104,6 +127,7 @@ def test_what_began_is_what_was_heard_to():
         "drum_velocity": rng.uniform(size=(2, 76, 128)),
     }
     logits["onset"][1, 3, 39] = logits["onset"][1, 70, 0] = 2.0
+    logits["onset"][1, 2, 39] = -3.0  # so that it begins a little earlier
     logits["drum"][1, 20, 36], logits["drum"][0, 20, 38] = 0.75, 4.0
     heard = hearing.prepare({name: np.float32(values) for name, values in logits.items()})
     begun = hearing.begun(heard, 1)
@@ -113,6 +137,8 @@ def test_what_began_is_what_was_heard_to():
     np.testing.assert_array_equal(begun.unison, np.float32(logits["unison"][1, [3, 70], [39, 0]]))
     assert (begun.stroke_position.tolist(), begun.drum.tolist()) == ([20], [36])
     assert begun.drum_logit == pytest.approx(0.75)
+    np.testing.assert_allclose(begun.moment, [3.5 - 0.1875, 70.5])
+    np.testing.assert_allclose(begun.drum_moment, [20.5])
     np.testing.assert_array_equal(begun.velocity, np.float32(logits["velocity"][1, [3, 70], [39, 0]]))
     np.testing.assert_array_equal(begun.drum_velocity, np.float32(logits["drum_velocity"][1, [20], [36]]))
 
@@ -144,9 +170,10 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     positions = np.arange(5, 65, 5)  # of steps 1, 16, 31, ...
     family = heard([STRINGS] * 6 + [REED] + [STRINGS] * 5)
-    strokes = np.array([5, 20, 35]), np.array([36, 36, 43]), np.array([2.0, -0.5, -1.5]), np.array([0.9, 0.8, 0.7])
-    of_notes = positions, np.full(12, 60), family, np.full(12, -4.0), np.linspace(-0.5, 1.5, 12)
-    opinions.add(0, 200, hearing.Begun(*of_notes, *strokes, log_stays=None))
+    of_notes = {"family": family, "velocity": np.linspace(-0.5, 1.5, 12), "moment": positions + 0.25}
+    of_strokes = {"drum_logit": np.array([2.0, -0.5, -1.5]), "drum_velocity": np.array([0.9, 0.8, 0.7])}
+    strokes = np.array([5, 20, 35]), np.array([36, 36, 43])
+    opinions.add(0, 200, begun((positions, np.full(12, 60)), strokes, **of_notes, **of_strokes))
     onsets = (3 * positions - 14) / 100
     rows = [(onset, onset + 0.1, 60, 90, 64 if index == 6 else 40, False) for index, onset in enumerate(onsets)]
     rows += [(0.5, 0.6, 72, 90, 24, False)]  # was not heard to begin
@@ -157,6 +184,9 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
     assert agreed["program"][12] == 24
     assert agreed["pitch"][13:].tolist() == [36, 36, 50]
     assert agreed["velocity"].tolist() == [1, 1, 1, 6, 29, 52, 75, 98, 121, 127, 127, 127, 90, 114, 102, 90]
+    np.testing.assert_allclose(agreed["onset"][:12], (3 * positions - 14 + 0.75 - 0.5) / 100)
+    np.testing.assert_allclose(agreed["onset"][12:15], [0.5, 0.02, 0.47])
+    assert (agreed["offset"] > agreed["onset"]).all()
     assert piece["program"][6] == 64, "what was given is changed"
     as_told = agreement.agreed(piece, opinions, 100, families_told=False)
     np.testing.assert_array_equal(as_told["program"], np.delete(piece["program"], 15))
@@ -165,11 +195,8 @@ def test_a_piece_agrees_and_what_was_not_heard_stays():
 def two_segments(rows, log_stays):
     """What is agreed on of a piece of 3.5 s, of which one note of pitch 60 was heard to begin in the first segment."""
     opinions = agreement.Opinions((14 / 3, 1 / 3))
-    no_strokes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
-    first = np.array([71]), np.array([60]), heard([STRINGS]), np.array([-4.0]), np.array([0.7]), *no_strokes
-    opinions.add(0, 200, hearing.Begun(*first, log_stays[0]))
-    nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), heard([]), np.zeros(0), np.zeros(0), *no_strokes
-    opinions.add(200, 350, hearing.Begun(*nothing, log_stays[1]) if log_stays[1] is not None else None)
+    opinions.add(0, 200, begun(([71], [60]), moment=np.array([71 + 1 / 6]), log_stays=log_stays[0]))
+    opinions.add(200, 350, begun(log_stays=log_stays[1]) if log_stays[1] is not None else None)
     return agreement.agreed(notes.from_rows(rows), opinions, 100, families_told=True)
 
 
@@ -179,7 +206,8 @@ def test_what_two_segments_hear_at_their_edge_begins_once():
     rows += [(1.98, 1.99, 38, 90, 0, True), (2.01, 2.02, 38, 90, 0, True), (1.99, 2.0, 60, 90, 0, True)]
     agreed = two_segments(rows, (silent, silent))
     pitched, drums = agreed[~agreed["is_drum"]], agreed[agreed["is_drum"]]
-    assert pitched[["onset", "pitch"]].tolist() == [(1.99, 60), (2.01, 67)]
+    np.testing.assert_allclose(pitched["onset"], [1.99, 2.01])
+    assert pitched["pitch"].tolist() == [60, 67]
     assert drums[["onset", "pitch"]].tolist() == [(1.98, 38), (1.99, 60)]
     apart = [(1.90, 1.99, 60, 90, 40, False), (1.93, 2.01, 60, 90, 40, False), (2.01, 3.0, 60, 90, 0, False)]
     assert len(two_segments(apart, (silent, silent))) == 3
@@ -213,9 +241,8 @@ def in_unison(families, unison, **options):
     """What a piece of as many notes agrees on, that are heard to be of these families, and written as of the piano."""
     opinions = agreement.Opinions((14 / 3, 1 / 3))
     positions = 5 + 5 * np.arange(len(families))
-    no_strokes = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
-    of_notes = positions, np.full(len(families), 60), families, unison, np.full(len(families), 0.7)
-    opinions.add(0, 200, hearing.Begun(*of_notes, *no_strokes, log_stays=None))
+    at = positions, np.full(len(families), 60)
+    opinions.add(0, 200, begun(at, family=families, unison=unison))
     onsets = (3 * positions - 13) / 100
     piece = notes.from_rows([(onset, onset + 0.1, 60, 90, 0, False) for onset in onsets])
     return agreement.agreed(piece, opinions, 100, **{"families_told": True} | options)
