@@ -30,6 +30,7 @@ _UNISON_FROM = -0.7  # logit from which on a second family plays a note, too
 _SUREST = 0.9  # quantile of a drum's logits in the piece that tells how surely it is there
 _THERE = 2.0  # weight of that, beside the logit of a stroke
 _STRUCK_FROM = -3.0  # sum of both from which on a stroke counts
+_PARTS = 10  # of a step, to which onsets are told
 _SILENT = -1000.0  # taken for the log chance that a note stays where nothing sounds at all
 
 
@@ -240,12 +241,14 @@ def _named(found: np.ndarray, steps: np.ndarray, opinions: Opinions, among: Coll
 
 
 def _timed(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
-    """Return the notes with onsets as they were heard, each for itself: finer than the tokens' steps."""
+    """Return the notes with onsets as they were heard, each for itself, in parts of the tokens' steps."""
     timed = found.copy()
     for is_drum, ask in ((False, opinions.notes), (True, opinions.strokes)):
         (asked,) = np.nonzero(found["is_drum"] == is_drum)
         heard = ask(steps[asked], found["pitch"][asked])
-        timed["onset"][asked[heard.which]] = np.maximum(heard.onset, 0) / steps_per_second
+        # To a tenth of a step: the last digits are another computer's, or another batch's.
+        onset_steps = np.rint(heard.onset * _PARTS) / _PARTS
+        timed["onset"][asked[heard.which]] = np.maximum(onset_steps, 0) / steps_per_second
     lasting = np.where(found["is_drum"], timed["onset"] + found["offset"] - found["onset"], found["offset"])
     timed["offset"] = np.maximum(lasting, timed["onset"] + 1 / steps_per_second)
     return timed
