@@ -92,13 +92,13 @@ class Opinions:
         """Return which segments steps are in, int64 [any]."""
         return np.searchsorted(self._start_steps, steps, side="right") - 1
 
-    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> "HeardNotes":
+    def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> HeardNotes:
         """Return what was heard of those of some notes that were heard to begin."""
         which, told = self._heard(self._notes, onset_steps, pitches)
         told = np.array(told).reshape(-1, hearing.NUM_FAMILIES + 3)
         return HeardNotes(which, told[:, :-3].astype(np.float32), *told[:, -3:].T)
 
-    def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> "HeardStrokes":
+    def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> HeardStrokes:
         """Return what was heard of those of some strokes that were heard."""
         which, told = self._heard(self._strokes, onset_steps, drums)
         return HeardStrokes(which, *np.array(told).reshape(-1, 3).T)
@@ -172,12 +172,11 @@ def agreed(
     if opinions.is_empty:
         return found
     found = _once(found, _steps(found, steps_per_second), opinions)
-    found = _loud(found, _steps(found, steps_per_second), opinions)
     found = _ended(found, _steps(found, steps_per_second), opinions, steps_per_second)
     found = _struck(found, _steps(found, steps_per_second), opinions)
     if families_told:
         found = _named(found, _steps(found, steps_per_second), opinions, among)
-    found = _timed(found, _steps(found, steps_per_second), opinions, steps_per_second)
+    found = _fine(found, _steps(found, steps_per_second), opinions, steps_per_second)
     return notes.trim_overlaps(found)
 
 
@@ -192,16 +191,6 @@ def _once(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarra
     later_segment = np.diff(opinions.segments(steps[order])) > 0
     again = (np.diff(key) == 0) & later_segment & (np.diff(steps[order]) <= opinions.nearest_steps)
     return np.delete(found, order[1:][again])
-
-
-def _loud(found: np.ndarray, steps: np.ndarray, opinions: Opinions) -> np.ndarray:
-    """Return the notes with velocities as they were heard: finer than the tokens'."""
-    found = found.copy()
-    for is_drum, ask in ((False, opinions.notes), (True, opinions.strokes)):
-        (asked,) = np.nonzero(found["is_drum"] == is_drum)
-        heard = ask(steps[asked], found["pitch"][asked])
-        found["velocity"][asked[heard.which]] = np.clip(np.rint(127 * heard.velocity), 1, 127)
-    return found
 
 
 def _ended(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
@@ -240,18 +229,19 @@ def _named(found: np.ndarray, steps: np.ndarray, opinions: Opinions, among: Coll
     return np.concatenate([found, doubles])
 
 
-def _timed(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
-    """Return the notes with onsets as they were heard, each for itself, in parts of the tokens' steps."""
-    timed = found.copy()
+def _fine(found: np.ndarray, steps: np.ndarray, opinions: Opinions, steps_per_second: int) -> np.ndarray:
+    """Return the notes with onsets and velocities as they were heard, each for itself: finer than tokens tell them."""
+    fine = found.copy()
     for is_drum, ask in ((False, opinions.notes), (True, opinions.strokes)):
         (asked,) = np.nonzero(found["is_drum"] == is_drum)
         heard = ask(steps[asked], found["pitch"][asked])
         # To a tenth of a step: the last digits are another computer's, or another batch's.
         onset_steps = np.rint(heard.onset * _PARTS) / _PARTS
-        timed["onset"][asked[heard.which]] = np.maximum(onset_steps, 0) / steps_per_second
-    lasting = np.where(found["is_drum"], timed["onset"] + found["offset"] - found["onset"], found["offset"])
-    timed["offset"] = np.maximum(lasting, timed["onset"] + 1 / steps_per_second)
-    return timed
+        fine["onset"][asked[heard.which]] = np.maximum(onset_steps, 0) / steps_per_second
+        fine["velocity"][asked[heard.which]] = np.clip(np.rint(127 * heard.velocity), 1, 127)
+    lasting = np.where(found["is_drum"], fine["onset"] + found["offset"] - found["onset"], found["offset"])
+    fine["offset"] = np.maximum(lasting, fine["onset"] + 1 / steps_per_second)
+    return fine
 
 
 def are_struck(onset_steps: np.ndarray, drums: np.ndarray, logits: np.ndarray, nearest_steps: int) -> np.ndarray:

@@ -14,17 +14,16 @@ def likeliest(log_stays, onset_steps, shortest=3):
     return offsets.likeliest(np.array(log_stays, np.float32), np.array(onset_steps), 100, shortest).tolist()
 
 
-def stays(num_steps, **ends):
-    """Log chances that are sure, but for the steps that are given."""
+def stays(num_steps, *ends):
+    """Log chances of notes that end for sure in some steps, and never in others."""
     log_stays = np.full(num_steps, NEVER)
-    for at, value in ends.items():
-        log_stays[int(at.removeprefix("at_"))] = value
+    log_stays[list(ends)] = AT_ONCE
     return log_stays
 
 
 @pytest.mark.parametrize("end", [12, 50, 180])
 def test_an_end_that_is_heard_for_sure_is_the_end(end):
-    (found,) = likeliest(stays(200, **{f"at_{end}": AT_ONCE}), [4])
+    (found,) = likeliest(stays(200, end), [4])
     assert abs(found - end) <= max(1, 0.03 * (end - 4))
 
 
@@ -34,7 +33,7 @@ def test_a_note_ends_with_the_next_one_or_with_the_recording():
 
 
 def test_what_ends_is_over_though_the_next_note_is_far():
-    (first, second) = likeliest(stays(900, at_40=AT_ONCE, at_830=AT_ONCE), [10, 800])
+    (first, second) = likeliest(stays(900, 40, 830), [10, 800])
     assert abs(first - 40) <= 1
     assert abs(second - 830) <= 1
 
