@@ -18,7 +18,7 @@ import numpy as np
 
 from mt3lite import carrying, layers, vocabulary
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
-from mt3lite.instruments import NUM_PROGRAMS, PROGRAMS_PER_FAMILY
+from mt3lite.instruments import DRUM_CLASSES, NUM_PROGRAMS, PROGRAMS_PER_FAMILY
 
 if TYPE_CHECKING:
     from mt3lite import network
@@ -34,13 +34,15 @@ WEIGHT = 8.0  # of the hints, beside the decoder's own logits
 # that is half believed in is seldom believed in a position earlier or later. These and those that follow, but for
 # the bounds of hints, were found on held-out pieces with training's sounds.
 ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
-# Kicks and snares are heard more surely than the rest, which would not be written at all if they had to be as sure
-# (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014).
-DRUM_FROM = np.full(NUM_DRUMS, -1.9, np.float32)
+# Kicks and snares are heard more surely than other drums of a kit, which would not be written at all if they had to be
+# as sure (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014). What belongs to no kit is
+# seldom there, and must be surer.
+DRUM_FROM = np.full(NUM_DRUMS, -0.5, np.float32)
+DRUM_FROM[[key for keys in DRUM_CLASSES.values() for key in keys]] = -1.9
 DRUM_FROM[[35, 36, 38, 40]] = -1.1
 # Logit that a note which sounds ends there: weights of what the heads say of ends and frames, and what is added. By
 # logistic regression on such pieces; but what sounds after notes have ended is not in it, hence the other.
-_END_WEIGHT, _FRAME_WEIGHT, _ENDS = 1.0, -0.2, 1.2
+_END_WEIGHT, _FRAME_WEIGHT, _ENDS = 1.0, -0.25, 1.0
 _SILENT_BELOW = -7.0  # a note that is heard no more than this has ended without being heard to
 _ENDED = -1.5  # how surely nothing sounds where an end is heard, whatever the frames say
 _ECHO = 3.0  # taken from the logits of an onset or a drum beside its peak, or of an onset that nothing sounds after

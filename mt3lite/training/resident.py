@@ -100,24 +100,29 @@ def load(
     """Read tracks and bring them to the device, in blocks that int32 can count; the last is filled with the first."""
     margins, rate = _margins(config, augmentation), config.spectrogram.sample_rate
     with concurrent.futures.ThreadPoolExecutor() as threads:
+        # Notes are read by processes while threads read the sound.
+        reading = threads.submit(_tables, tracks, jobs)
         lengths = list(threads.map(functools.partial(_length, sample_rate=rate), tracks))
         longest = max(lengths) + sum(margins)
         num_blocks = -(-len(tracks) * longest // (MOST_VALUES - 1))
         size = -(-len(tracks) // num_blocks)
-        # Nothing is asked for where there is no sound.
-        tables = [
-            table[table["onset"] < length / rate] for table, length in zip(_tables(tracks, jobs), lengths, strict=True)
-        ]
-        most_notes = max(examples.MAX_NOTES, *map(len, tables))
-        blocks = []
-        for number in range(num_blocks):
-            chosen = [(number * size + i) % len(tracks) for i in range(size)]
+        of_blocks = [[(number * size + i) % len(tracks) for i in range(size)] for number in range(num_blocks)]
+        sounds = []
+        for chosen in of_blocks:
             samples = np.zeros((size, longest), np.int16)
             fill = functools.partial(_fill, before=margins[0], sample_rate=rate)
             list(threads.map(fill, samples, (tracks[i] for i in chosen)))
-            times, notes = _stack([tables[i] for i in chosen], most_notes, config.codec.granularity)
-            num_samples = np.array([lengths[i] for i in chosen], np.int32)
-            blocks.append(Block(*map(jnp.asarray, (samples, num_samples, times, notes))))
+            sounds.append(jnp.asarray(samples))
+        # Nothing is asked for where there is no sound.
+        tables = [
+            table[table["onset"] < length / rate] for table, length in zip(reading.result(), lengths, strict=True)
+        ]
+    most_notes = max(examples.MAX_NOTES, *map(len, tables))
+    blocks = []
+    for chosen, samples in zip(of_blocks, sounds, strict=True):
+        times, notes = _stack([tables[i] for i in chosen], most_notes, config.codec.granularity)
+        num_samples = np.array([lengths[i] for i in chosen], np.int32)
+        blocks.append(Block(samples, *map(jnp.asarray, (num_samples, times, notes))))
     return blocks
 
 

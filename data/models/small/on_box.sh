@@ -17,16 +17,18 @@
 # HOURS        of music to render with the soundfonts of each folder
 # FEWEST       pieces that training waits for while music is rendered, for a third of LEG at most
 # INIT         model to go on from, "" for none; if it is not set, the kit's, or the bundled one where that has none
+# WARM         1: compile what training needs, by a moment of it that is not kept, then wait until all music is rendered;
+#              no training, whatever LEG says
 # BOX          folder for everything else, kept from call to call
 # SEED, JOBS (processes that render), STINT (seconds), TIMBRES, PYTHON: as their names say.
 set -euo pipefail
 
 LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-1500} SEED=${SEED:-0} STINT=${STINT:-240}
-BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
+WARM=${WARM:-0} BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
 starting=${STARTING:-50} ending=${ENDING:-20} # seconds before the first updates, and to save, write and copy the model
 
-[ $# -ge 1 ] || { sed -n '2,24s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,26s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1; shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$BOX/kit" "$out"
@@ -68,7 +70,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -eq 0 ] || shift
 [ -e "$BOX/kit/0.txt" ] || { echo "on_box.sh: no folder of the kit was named yet" >&2; exit 2; }
-[ "$LEG" != 0 ] || exit 0
+[ "$LEG" != 0 ] || [ "$WARM" != 0 ] || exit 0
 
 gather() { # the whole lines of manifests that grow, as one dataset
   for manifest in "$BOX"/music-*/manifest.jsonl; do
@@ -77,6 +79,18 @@ gather() { # the whole lines of manifests that grow, as one dataset
   done > "$BOX/heard.jsonl"
   wc -l < "$BOX/heard.jsonl"
 }
+INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
+start=(--preset small)
+[ -z "$INIT" ] || start+=(--init-from "$INIT")
+if [ "$WARM" != 0 ]; then
+  until [ "$(gather 2> /dev/null || echo 0)" -ge 50 ] || ! rendering; do sleep 1; done
+  say "warming up: ${start[*]} $*"
+  "$PYTHON" -m mt3lite train --data "$BOX/heard.jsonl" --workdir "$BOX/warm" --minutes 0.05 --seed "$SEED" \
+    "${start[@]}" --origin "$origin" --license "$license" "$@" 2>&1 | tail -n 5 | tee -a "$BOX/log"
+  while rendering; do sleep 1; done
+  say "$(gather) pieces are rendered"
+  exit 0
+fi
 end=$(awk -v leg="$LEG" 'BEGIN {print int(60 * leg)}')
 while :; do
   more=yes; rendering || more=
@@ -86,9 +100,6 @@ while :; do
 done
 [ "$pieces" -gt 0 ] || { cat "$BOX"/music-*.log >&2; echo "on_box.sh: no music was rendered" >&2; exit 1; }
 
-INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
-start=(--preset small)
-[ -z "$INIT" ] || start+=(--init-from "$INIT")
 home() {
   [ -e "$BOX/run/model/config.json" ] || return 0
   mkdir -p "$out/model"

@@ -5,13 +5,15 @@
 FOLDER holds folders named as the instruments below, with a file for each note that was recorded, named after it
 (C4.mp3, As3.wav, D#1v10.mp3); those that are missing are left out. `kit-NUMBER` folders hold the strokes of a drum kit
 as kits.py lays them out. The soundfont has the programs of those instruments alone: play it over one that has all, as
-`--soundfont OUT.sf2:FluidR3_GM.sf2`.
+`--soundfont OUT.sf2:FluidR3_GM.sf2`. A folder `program-NUMBER` is what plays that General MIDI program alone.
 
 `--displaced 3` plays each key with the note recorded three semitones above, so that body and room sound as of a smaller
 instrument; -3 as of a larger one.
 
+Notes that are blown, bowed, sung or held by a key go on in a loop, for as long as they are played.
+
 `--rate` and `--longest` say what is kept of each sample. For the ears of a model that hears 16 kHz, `--rate 22050
---longest 8` make a soundfont of half the size; below twice the highest frequency it hears, notes that are played with
+--longest 6` make a soundfont of half the size; below twice the highest frequency it hears, notes that are played with
 one recorded above would lack their top.
 """
 
@@ -26,6 +28,7 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+from scipy import signal
 
 from mt3lite import files
 
@@ -91,12 +94,16 @@ _LOUD, _LOUD_PLUCKED = 0.2, 0.14  # root mean square of each note's loudest half
 _OUT_OF_TUNE = 2.2  # semitones, at most: singers, and files whose rate is not what they say
 _TOLD_PITCHES = (33, 93)  # that `librosa.yin` finds for sure
 _FADE_SECONDS = 0.004
-_CUT_FADE_SECONDS = 1.0  # where the longest sample ends before the recording does
+_CUT_FADE_SECONDS = 1.0  # where the longest sample ends before the recording does, and is not looped
+_LOOP_SECONDS, _LOOP_SHARE = 1.2, 0.3  # at most, in time and of the sample; the fewer of these
+_BLENDED = 0.25  # of the loop: its end becomes what is before its beginning
+_STEADY = 0.7  # of the loudest, or of the level a loop before: what is softer than that is let go, or rings off
+_BEHIND = 16  # samples, of which 8 are wanted behind a loop: section 7.10
 _NAME = re.compile(r"([A-G])([s#b]?)(-?\d)")
 
 # Generators of the SoundFont Technical Specification 2.04, section 8.1.2.
 _PAN, _RELEASE, _INSTRUMENT, _KEYS, _VELOCITIES, _SOFTER = 17, 38, 41, 43, 44, 48
-_FINE_TUNE, _SAMPLE, _EXCLUSIVE, _ROOT = 52, 53, 57, 58
+_FINE_TUNE, _SAMPLE, _MODES, _EXCLUSIVE, _ROOT = 52, 53, 54, 57, 58
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,14 @@ class Kept:
 
     rate: int = 32000  # Hz
     longest_seconds: float = 12.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is heard once or, from `loop` up to `_BEHIND` before its end, again and again."""
+
+    values: np.ndarray  # int16
+    loop: int | None = None  # index of the first value that comes again
 
 
 def main() -> None:
@@ -123,9 +138,10 @@ def main() -> None:
     if not arguments.longest >= 1:
         parser.error(f"--longest {arguments.longest:g}: at least one second is wanted")
     bank = Bank(Kept(arguments.rate, arguments.longest))
-    names = sorted({name for choices in PROGRAMS.values() for players in choices for name, _ in players})
+    programs = {program: [*_one_of(f"program-{program}"), *PROGRAMS.get(program, [])] for program in range(128)}
+    names = sorted({name for choices in programs.values() for players in choices for name, _ in players})
     recorded = {name: _recorded(arguments.folder / name) for name in names}
-    for program, choices in PROGRAMS.items():
+    for program, choices in programs.items():
         for players in choices:
             if all(recorded[name] for name, _ in players):
                 cents = ENSEMBLES.get(program, (0,)) if len(players) > 1 else (0,)
@@ -138,7 +154,8 @@ def main() -> None:
     for kit, folder in sorted(kits.items()):
         bank.add_preset(f"kit {kit}", 128, kit, _drum_zones(bank, folder))
     if not bank.presets:
-        sys.exit(f"{arguments.folder}: no notes in folders named as instruments: {', '.join(names)}")
+        named = ", ".join(name for name in names if not name.startswith("program-"))
+        sys.exit(f"{arguments.folder}: no notes in folders named as instruments: {named}")
     data = bank.to_bytes()
     with files.atomic_path(arguments.out) as temporary:
         temporary.write_bytes(data)
@@ -169,14 +186,16 @@ def _pitched_zones(
         release = _timecents(_RELEASE_SECONDS.get(name, _OTHER_RELEASE_SECONDS))
         for root in np.unique(nearest).tolist():
             own = keys[nearest == root]
-            read = functools.partial(_note, pitch=root, plucked=name.startswith(_PLUCKED), kept=bank.kept)
+            plucked, let_go = name.startswith(_PLUCKED), not name.startswith("program-")
+            read = functools.partial(_note, pitch=root, plucked=plucked, let_go=let_go, kept=bank.kept)
             sample = bank.sample(roots[root], read)
+            looped = int(bank.samples[roots[root]].loop is not None)
             for index, out_of_tune in enumerate(cents):
                 pan = 0 if len(cents) == 1 else (-300, 0, 300)[index]
                 softer = 0 if len(cents) == 1 else 80
                 zones.append({
                     _KEYS: own[0] | own[-1] << 8, _PAN: pan, _RELEASE: release, _SOFTER: softer,
-                    _FINE_TUNE: out_of_tune, _ROOT: root, _SAMPLE: sample,
+                    _FINE_TUNE: out_of_tune, _ROOT: root, _MODES: looped, _SAMPLE: sample,
                 })  # fmt: skip
     return zones
 
@@ -202,27 +221,29 @@ def _timecents(seconds: float) -> int:
     return round(1200 * np.log2(seconds))
 
 
-def _stroke(path: Path, loudest: Path, kept: Kept) -> np.ndarray:
-    """Read a recorded stroke: int16 at `kept.rate`, half as much softer than the loudest as it was.
+def _stroke(path: Path, loudest: Path, kept: Kept) -> Sample:
+    """Read a recorded stroke at `kept.rate`, half as much softer than the loudest as it was.
 
     The other half comes from the velocity that it is played with.
     """
     samples, peak = (librosa.load(each, sr=kept.rate)[0] for each in (path, loudest))
     own, peak = np.abs(samples).max(), np.abs(peak).max()
-    return _to_int16(np.clip(samples * np.sqrt(peak / own), -1, 1))
+    return Sample(_to_int16(np.clip(samples * np.sqrt(peak / own), -1, 1)))
 
 
-def _note(path: Path, pitch: int, plucked: bool, kept: Kept) -> np.ndarray:
-    """Read a recorded note: int16 at `kept.rate`, from where it begins, in tune, as loud as the others."""
+def _note(path: Path, pitch: int, plucked: bool, let_go: bool, kept: Kept) -> Sample:
+    """Read a recorded note at `kept.rate`, from where it begins, in tune, as loud as the others."""
     # Where it is heard to begin: bows and reeds take their time to speak, hammers and picks do not.
     samples = _trimmed(path, 0.05 if plucked else 0.15, kept)
     sharp = 2 ** (_semitones_sharp(samples, pitch, kept.rate) / 12)
     samples = librosa.resample(samples, orig_sr=kept.rate / sharp, target_sr=kept.rate)
+    samples, loop = _ended(samples, plucked, let_go, kept)
     energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
     half = kept.rate // 2  # a second
     energy = np.pad(energy, (0, half), mode="edge")
     half_second = np.sqrt(np.max(energy[half:] - energy[:-half]) / half)
-    return _to_int16(samples * min((_LOUD_PLUCKED if plucked else _LOUD) / half_second, 0.95 / np.abs(samples).max()))
+    louder = min((_LOUD_PLUCKED if plucked else _LOUD) / half_second, 0.95 / np.abs(samples).max())
+    return Sample(_to_int16(samples * louder), loop)
 
 
 def _semitones_sharp(samples: np.ndarray, pitch: int, rate: int) -> float:
@@ -241,13 +262,39 @@ def _trimmed(path: Path, share: float, kept: Kept) -> np.ndarray:
     samples, _ = librosa.load(path, sr=kept.rate)
     loudness = librosa.feature.rms(y=samples, frame_length=256, hop_length=64)[0]
     begins = int(np.argmax(loudness > share * loudness.max())) * 64
-    fade, longest = int(_FADE_SECONDS * kept.rate), int(kept.longest_seconds * kept.rate)
-    samples = samples[max(0, begins - fade) :]
-    end_fade = int(_CUT_FADE_SECONDS * kept.rate) if len(samples) > longest else fade
-    samples = samples[:longest].copy()
+    fade = int(_FADE_SECONDS * kept.rate)
+    samples = samples[max(0, begins - fade) :].copy()
     samples[:fade] *= np.linspace(0, 1, fade)
-    samples[-end_fade:] *= np.linspace(1, 0, end_fade)
     return samples
+
+
+def _ended(samples: np.ndarray, plucked: bool, let_go: bool, kept: Kept) -> tuple[np.ndarray, int | None]:
+    """Return the samples that are kept, and where a loop begins in them, or None where they were faded out instead."""
+    longest = int(kept.longest_seconds * kept.rate)
+    if not plucked:
+        steady = samples[:longest].copy()
+        if let_go:
+            level = librosa.feature.rms(y=samples, frame_length=2048, hop_length=512)[0]
+            steady = steady[: (np.flatnonzero(level >= _STEADY * level.max())[-1] + 1) * 512]
+        loop = min(int(_LOOP_SECONDS * kept.rate), int(_LOOP_SHARE * len(steady)))
+        if np.sum(steady[-loop:] ** 2) > _STEADY**2 * np.sum(steady[-2 * loop : -loop] ** 2):
+            return _looped(steady, loop)
+    cut, samples = len(samples) > longest, samples[:longest].copy()
+    fade = int((_CUT_FADE_SECONDS if cut else _FADE_SECONDS) * kept.rate)
+    samples[-fade:] *= np.linspace(1, 0, fade)
+    return samples, None
+
+
+def _looped(samples: np.ndarray, loop: int) -> tuple[np.ndarray, int]:
+    """Return samples that go on behind their last `_BEHIND` from an index again, which is about `loop` before those."""
+    blend = int(_BLENDED * loop)
+    end, before = samples[-blend:], samples[-loop - 2 * blend : -loop]
+    # From there on, where what precedes it is most like the end, so that nothing in the blend is out of phase.
+    alike = signal.correlate(before, end, mode="valid")
+    begins = len(samples) - loop - blend + int(np.argmax(alike))
+    rising = np.linspace(0, 1, blend)
+    samples[-blend:] = end * rising[::-1] + samples[begins - blend : begins] * rising
+    return np.append(samples, samples[begins : begins + _BEHIND]), begins
 
 
 def _to_int16(samples: np.ndarray) -> np.ndarray:
@@ -259,10 +306,10 @@ class Bank:
 
     def __init__(self, kept: Kept) -> None:
         self.kept = kept
-        self.samples: dict[Path, np.ndarray] = {}
+        self.samples: dict[Path, Sample] = {}
         self.presets: list[tuple[str, int, int, list[dict]]] = []  # name, bank, program, zones
 
-    def sample(self, path: Path, read: Callable[[Path], np.ndarray]) -> int:
+    def sample(self, path: Path, read: Callable[[Path], Sample]) -> int:
         """Return the number of a sample, read when it is first asked for."""
         if path not in self.samples:
             self.samples[path] = read(path)
@@ -290,11 +337,13 @@ class Bank:
         instruments.append(struct.pack("<20sH", b"EOI", len(zones)))
         zones.append(struct.pack("<HH", len(generators), 0))
         headers, sound, start = [], [], 0
-        for path, samples in self.samples.items():
-            end = start + len(samples)
-            fields = (path.stem.encode()[:19], start, end, start, end, self.kept.rate, 60, 0, 0, 1)
-            headers.append(struct.pack("<20sIIIIIBbHH", *fields))
-            sound += [samples.tobytes(), bytes(2 * 46)]  # section 7.10: 46 zeros behind each
+        for path, sample in self.samples.items():
+            end = start + len(sample.values)
+            loop = (start, end) if sample.loop is None else (start + sample.loop, end - _BEHIND)
+            headers.append(
+                struct.pack("<20sIIIIIBbHH", path.stem.encode()[:19], start, end, *loop, self.kept.rate, 60, 0, 0, 1)
+            )
+            sound += [sample.values.tobytes(), bytes(2 * 46)]  # section 7.10: 46 zeros behind each
             start = end + 46
         headers.append(struct.pack("<20sIIIIIBbHH", b"EOS", *[0] * 9))
         ended = [bytes(4)]

@@ -3,15 +3,15 @@
 #
 #   data/models/small/sounds.sh WORK
 #
-# WORK     folder to fill: fonts/ gets a soundfont for each bank, 85 MB together; sources/ 8 GB of what they are of
-# VOICES   how many banks of made-up instruments
+# WORK     folder to fill: fonts/ gets a soundfont for each bank, 115 MB together; sources/ 8 GB of what they are of
+# VOICES   how many banks of made-up instruments; MODELS: of modelled ones
 # JOBS (processes that make soundfonts), PYTHON: as their names say
 #
-# Needs the network, git, npm, and Debian's sonic-pi-samples and sf3convert. What is there already is not fetched again.
+# Needs the network, git, npm, cmake, g++, and Debian's sonic-pi-samples and sf3convert. What is there already is not fetched again.
 # Whose recordings these are, and on what terms: gather.py, kits.py and README.md.
 set -euo pipefail
 
-VOICES=${VOICES:-5} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
+VOICES=${VOICES:-5} MODELS=${MODELS:-2} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
 
 [ $# -eq 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
@@ -44,7 +44,7 @@ for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-an
     sfzinstruments/{MTG.SoloSax,SplendidGrandPiano,dsmolken.double-bass,ganjo} \
     sfzinstruments/karoryfer.{bear-sax,emilyguitar,gogodze-phu-vol-ii,growlybass,meatbass,shinyguitar,sneakybass} \
     sfzinstruments/karoryfer.{war-tuba,weresax,string-cyborgs,fashionbass,pastabass,swagbass,ergo,caveman-cosmonaut} \
-    sfzinstruments/karoryfer-bigcat.cello; do
+    sfzinstruments/karoryfer-bigcat.cello thestk/stk Wohlstand/lib{ADL,OPN}MIDI; do
   clone=sources/${repository/\//+}
   if [ ! -e "$clone" ]; then
     rm -rf "$clone.part"
@@ -53,6 +53,15 @@ for repository in swesterfeld/spectmorph-instruments kmturley/karoryfer.black-an
     git -C "$clone.part" checkout --quiet
     mv "$clone.part" "$clone"
   fi
+done
+
+for library in ADL OPN; do # players of FM patches
+  built=sources/Wohlstand+lib${library}MIDI/build
+  [ -e "$built/lib${library}MIDI.so" ] || {
+    cmake -S "${built%/build}" -B "$built" -DCMAKE_BUILD_TYPE=Release -DWITH_MIDI_SEQUENCER=OFF \
+      "-Dlib${library}MIDI_SHARED=ON" "-Dlib${library}MIDI_STATIC=OFF"
+    cmake --build "$built" --parallel "$JOBS"
+  } > sources/build.log
 done
 
 echo "== Laying them out"
@@ -64,16 +73,23 @@ for seed in $(seq "$VOICES"); do
   "$PYTHON" "$here/voices.py" voices.part --seed "$seed"
   mkdir -p voices && mv voices.part "voices/voices-$seed"
 done
+for seed in $(seq "$MODELS"); do
+  [ ! -d "models/models-$seed" ] || continue
+  rm -rf models.part
+  "$PYTHON" "$here/physical.py" sources models.part --seed "$seed"
+  mkdir -p models && mv models.part "models/models-$seed"
+done
+[ -d fm ] || { rm -rf fm.part; "$PYTHON" "$here/fm.py" sources fm.part; mv fm.part fm; }
 
 echo "== Making soundfonts: $PWD/fonts"
 export here PYTHON
 soundfont() { # BANK; what is invented is many instruments, which have to do with less room each
-  local name rate=22050 longest=8 quality=0.2
+  local name rate=22050 longest=6 quality=0.2
   name=$(basename "$1")
-  case $1 in kits/*) name=kit-$name ;; voices/*) rate=16000 longest=3 quality=0.1 ;; esac
+  case $1 in kits/*) name=kit-$name ;; fm/* | models/* | voices/*) rate=16000 longest=3 quality=0 ;; esac
   "$PYTHON" "$here/recorded.py" "$1" "$name.sf2" --rate "$rate" --longest "$longest"
   sf3convert -z -q "$quality" "$name.sf2" "fonts/$name.sf3" > /dev/null 2>&1
   rm "$name.sf2"
 }
 export -f soundfont
-printf '%s\0' notes/* kits/* voices/* | xargs -0 -P "$JOBS" -n 1 bash -euo pipefail -c 'soundfont "$1"' bash
+printf '%s\0' notes/* kits/* fm/* models/* voices/* | xargs -0 -P "$JOBS" -n 1 bash -euo pipefail -c 'soundfont "$1"' bash
