@@ -7,13 +7,14 @@
 # VOICES   how many banks of made-up instruments; MODELS: of modelled ones
 # JOBS (processes that make soundfonts), PYTHON: as their names say
 #
-# Needs the network, git, npm, cmake, g++, and Debian's sonic-pi-samples and sf3convert. What is there already is not fetched again.
+# Needs the network, git, npm, cmake, g++, and Debian's sonic-pi-samples and sf3convert. What is there already is not
+# fetched again.
 # Whose recordings these are, and on what terms: gather.py, kits.py and README.md.
 set -euo pipefail
 
 VOICES=${VOICES:-5} MODELS=${MODELS:-2} JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3}
 
-[ $# -eq 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1/fonts" "$1/sources" "$1/notes/recorded"
 cd "$1"
