@@ -100,13 +100,12 @@ def load(
     """Read tracks and bring them to the device, in blocks that int32 can count; the last is filled with the first."""
     margins, rate = _margins(config, augmentation), config.spectrogram.sample_rate
     with concurrent.futures.ThreadPoolExecutor() as threads:
-        # Notes are read by processes while threads read the sound.
-        reading = threads.submit(_tables, tracks, jobs)
         lengths = list(threads.map(functools.partial(_length, sample_rate=rate), tracks))
         longest = max(lengths) + sum(margins)
         num_blocks = -(-len(tracks) * longest // (MOST_VALUES - 1))
         size = -(-len(tracks) // num_blocks)
         of_blocks = [[(number * size + i) % len(tracks) for i in range(size)] for number in range(num_blocks)]
+        reading = threads.submit(_tables, tracks, jobs)  # by processes, while threads read the sound
         sounds = []
         for chosen in of_blocks:
             samples = np.zeros((size, longest), np.int16)

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 # Bank, prefix of the library's functions, library, a quick one of its emulators, patches. These are MIT, by Shannon
-# Freeman, The Fat Man and Vitaliy Novichkov, and BSD-3-Clause, from fmmidi by Yuno.
+# Freeman, The Fat Man and Vitaliy Novichkov, and BSD-3-Clause, from fmmidi.
 BANKS = [
     (
         "fm-1",
@@ -31,7 +31,7 @@ BANKS = [
     ("fm-3", "opn2_", "Wohlstand+libOPNMIDI/build/libOPNMIDI.so", 0, "fm_banks/xg.wopn"),
     ("fm-4", "opn2_", "Wohlstand+libOPNMIDI/build/libOPNMIDI.so", 0, "fm_banks/fmmidi.wopn"),
 ]
-PROGRAMS = [*range(119)]  # the rest are noises
+PROGRAMS = range(119)  # the rest are noises
 _PITCHES = range(36, 97, 12)
 _RATE = 22050
 _SECONDS = 4.5

@@ -82,11 +82,12 @@ gather() { # the whole lines of manifests that grow, as one dataset
 INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
 start=(--preset small)
 [ -z "$INIT" ] || start+=(--init-from "$INIT")
+training=("$PYTHON" -m mt3lite train --data "$BOX/heard.jsonl" --seed "$SEED" "${start[@]}" --origin "$origin"
+  --license "$license" "$@")
 if [ "$WARM" != 0 ]; then
   until [ "$(gather 2> /dev/null || echo 0)" -ge 50 ] || ! rendering; do sleep 1; done
   say "warming up: ${start[*]} $*"
-  "$PYTHON" -m mt3lite train --data "$BOX/heard.jsonl" --workdir "$BOX/warm" --minutes 0.05 --seed "$SEED" \
-    "${start[@]}" --origin "$origin" --license "$license" "$@" 2>&1 | tail -n 5 | tee -a "$BOX/log"
+  "${training[@]}" --workdir "$BOX/warm" --minutes 0.05 2>&1 | tail -n 5 | tee -a "$BOX/log"
   while rendering; do sleep 1; done
   say "$(gather) pieces are rendered"
   exit 0
@@ -126,9 +127,8 @@ while :; do
   say "training for $stint s on $pieces pieces: SEED=$SEED ${start[*]} --minutes $minutes $*"
   rm -f "$BOX/run/train.json" # which would hold the run to the pieces and the minutes it was begun with
   # --foreground: or the processes that make examples are ended, too, before the checkpoint is saved.
-  timeout --foreground --preserve-status "$stint" "$PYTHON" -m mt3lite train --data "$BOX/heard.jsonl" \
-    --workdir "$BOX/run" --minutes "$minutes" --seed "$SEED" "${start[@]}" --origin "$origin" \
-    --license "$license" "$@" 2>&1 | tee -a "$BOX/log" || status=$?
+  timeout --foreground --preserve-status "$stint" "${training[@]}" --workdir "$BOX/run" --minutes "$minutes" 2>&1 \
+    | tee -a "$BOX/log" || status=$?
   home
   [ "$status" -eq 143 ] || break
 done
