@@ -10,7 +10,8 @@ import importlib.metadata
 import os
 import pickle
 import platform
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jax
@@ -21,6 +22,22 @@ from mt3lite.errors import InputError
 
 SUFFIX = ".program"
 DIGEST_BYTES = 32
+
+
+class _Hits(threading.local):
+    """How often JAX's own cache gave this thread a program."""
+
+    number = 0
+
+
+_hits = _Hits()
+
+
+def _count(event: str, **_facts: object) -> None:
+    _hits.number += event == "/jax/compilation_cache/cache_hits"
+
+
+jax.monitoring.register_event_listener(_count)
 
 
 class Folder:
@@ -35,6 +52,20 @@ class Folder:
         """Take the folder and what the programs are made from, besides the package, its libraries and the machine."""
         self._path = path
         self._key = hashlib.sha256("\n".join([*_machine(), *_libraries(), _sources(), *made_from]).encode()).hexdigest()
+
+    def program(self, name: Iterable, lower: Callable[[], jax.stages.Lowered]) -> jax.stages.Compiled:
+        """Return the program of a name; where it is not there yet, compile it, and keep it.
+
+        What JAX's own cache gives is not kept: written out once more, it lacks functions and can be read, but not run.
+        """
+        kept = self.read(name)
+        if kept:
+            return kept
+        hits = _hits.number
+        compiled = lower().compile()
+        if _hits.number == hits:
+            self.write(name, compiled)
+        return compiled
 
     def holds(self, name: Iterable) -> bool:
         """Whether there is a file for the program of a name."""

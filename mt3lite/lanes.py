@@ -256,12 +256,8 @@ class Programs:
             return self._compiled[name]
 
     def _make(self, *name) -> jax.stages.Compiled:
-        compiled = self._kept and self._kept.read(name)
-        if not compiled:
-            compiled = self._lower(*name).compile()
-            if self._kept:
-                self._kept.write(name, compiled)
-        return compiled
+        lower = functools.partial(self._lower, *name)
+        return self._kept.program(name, lower) if self._kept else lower().compile()
 
     def _lower(self, name: str, *lengths: int) -> jax.stages.Lowered:
         search, scalar = self._search, jax.ShapeDtypeStruct((), np.int32)

@@ -1,5 +1,9 @@
 """Lanes give the tokens of the plain loop, whatever their number, the lengths of the segments, and the rings."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -100,6 +104,28 @@ def test_what_is_damaged_or_of_another_setting_is_not_read(tmp_path):
     kept_programs.Folder(tmp_path / "file", ["one"])
     (tmp_path / "file").write_text("in the way")
     kept_programs.Folder(tmp_path / "file", ["one"]).write(("run", 8), compiled)  # no place: not kept, no error
+
+
+USES_BOTH_CACHES = """
+import jax, sys
+from pathlib import Path
+from mt3lite import kept_programs
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+function = jax.jit(lambda x: (jax.numpy.sin(x) @ x).sum())
+program = kept_programs.Folder(Path(sys.argv[1]), []).program(["sum"], lambda: function.lower(jax.numpy.eye(8)))
+print(float(program(jax.numpy.eye(8))))
+"""
+
+
+def test_what_jax_s_own_cache_gave_is_not_kept(tmp_path):
+    """Written out again, it could not be run. Runs two and three find the program of the first in JAX's cache."""
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"), "JAX_PLATFORMS": "cpu"}
+    for folder, num_kept in (("first", 1), ("second", 0), ("second", 0), ("first", 1)):
+        command = [sys.executable, "-c", USES_BOTH_CACHES, str(tmp_path / folder)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout) == pytest.approx(8 * np.sin(1))
+        assert len([*(tmp_path / folder).glob(f"*{kept_programs.SUFFIX}")]) == num_kept
 
 
 def test_what_others_could_have_written_is_not_read(tmp_path):
