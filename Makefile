@@ -30,7 +30,7 @@ demo: $(STAMP)
 
 test: $(STAMP_ALL)
 	@echo "== Running the tests"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(STAMP_ALL)
 	@echo "== Trying $(FUZZ_SCALE) times as many cases as make test does, others every time"

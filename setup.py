@@ -35,7 +35,7 @@ EXTRAS = {
     "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6", "mkdocstrings-python>=1.16"],  # the documentation as a site
 }
 DEV = [
-    *("pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"),
+    *("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"),
     *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),  # the notebooks
 ]
 

@@ -11,6 +11,13 @@ from flax import traverse_util
 from mt3lite import config, network, weights
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_programs():
+    """Forget what the tests of a file compiled, or the process would have gigabytes in the end."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """Make a model folder with the preset `tiny` and random weights, which finds notes in any noise.

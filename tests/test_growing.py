@@ -45,8 +45,8 @@ def test_a_larger_network_begins_as_the_same_function(params):
     rng = np.random.default_rng(2)
     frames = rng.normal(size=(2, TINY.segments.input_frames, TINY.spectrogram.num_bins)).astype(np.float32)
     tokens = rng.integers(3, 600, (2, 12))
-    before = network.Transformer(TINY.network).apply({"params": params}, frames, tokens)
-    after = network.Transformer(new.network).apply({"params": grown}, frames, tokens)
+    before = jax.jit(network.Transformer(TINY.network).apply)({"params": params}, frames, tokens)
+    after = jax.jit(network.Transformer(new.network).apply)({"params": grown}, frames, tokens)
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
 
 
