@@ -11,7 +11,7 @@ import os
 import pickle
 import platform
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import jax
@@ -53,7 +53,7 @@ class Folder:
         self._path = path
         self._key = hashlib.sha256("\n".join([*_machine(), *_libraries(), _sources(), *made_from]).encode()).hexdigest()
 
-    def program(self, name: Iterable, lower: Callable[[], jax.stages.Lowered]) -> jax.stages.Compiled:
+    def program(self, name: Collection, lower: Callable[[], jax.stages.Lowered]) -> jax.stages.Compiled:
         """Return the program of a name; where it is not there yet, compile it, and keep it.
 
         What JAX's own cache gives is not kept: written out once more, it lacks functions and can be read, but not run.
