@@ -25,7 +25,7 @@ DIGEST_BYTES = 32
 
 
 class _Hits(threading.local):
-    """How often JAX's own cache gave this thread a program."""
+    """How often JAX's own cache gave this thread a program, as JAX tells only those who listen."""
 
     number = 0
 
