@@ -1,13 +1,14 @@
 """Recordings as they come in: from files or arrays to the segments that the network is shown, beside its work."""
 
 import concurrent.futures
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
 
-from mt3lite import audio, segments, stopwatch
+from mt3lite import audio, segments, spectrogram, stopwatch, tuning
 from mt3lite.config import Config
 from mt3lite.errors import InputError
 
@@ -24,6 +25,7 @@ class Sound:
     def __init__(self, recording: Recording, sample_rate: int):
         """Take a recording; its samples, at `sample_rate` Hz, are read as they are asked for."""
         self.num_samples = 0
+        self.tuning_hz = tuning.A4_HZ  # A4, once there are frames
         self._recording = recording
         self._sample_rate = sample_rate
 
@@ -44,19 +46,38 @@ class Sound:
         return self.num_samples / self._sample_rate
 
 
-def segments_ahead(sound: Sound, config: Config, watch: stopwatch.Stopwatch) -> Iterator[tuple[np.ndarray, bool]]:
+def segments_ahead(
+    sound: Sound, config: Config, watch: stopwatch.Stopwatch, tuning_hz: float | None = None
+) -> Iterator[tuple[np.ndarray, bool]]:
     """Yield the frames of each segment, float32 [num_frames, bins], and whether it is silent.
+
+    They are of the recording as if its A4 were at 440 Hz; it is at `tuning_hz`, or None: where the sound tells.
 
     A thread begins at once to read some, and stays ahead by as many; `watch` is its alone until the end, and counts
     "read" and "spectrogram".
 
     Raises:
-        InputError: when it is the turn of what cannot be read.
+        InputError: when it is the turn of what cannot be read; the model's spectrogram cannot be tuned so.
     """
-    batches = segments.iter_segments(
-        watch.measure_each("read", sound), config.spectrogram, config.segments, batch_segments=READ_SEGMENTS
-    )
+    batches = _cut(sound, watch.measure_each("read", sound), config, tuning_hz)
     return _one_by_one(_ahead(watch.measure_each("spectrogram", batches)), config)
+
+
+def _cut(
+    sound: Sound, blocks: Iterator[np.ndarray], config: Config, tuning_hz: float | None
+) -> Iterator[segments.Segments]:
+    """Yield batches of segments, after having listened to the beginning for how it is tuned, unless that is told."""
+    if tuning_hz is None and config.spectrogram.scale == "semitone":
+        rate, beginning = config.spectrogram.sample_rate, []
+        while sum(map(len, beginning)) < tuning.LISTENED_SECONDS * rate and (block := next(blocks, None)) is not None:
+            beginning.append(block)
+        tuning_hz = tuning.estimate(np.concatenate(beginning), rate) if beginning else tuning.A4_HZ
+        if tuning_hz / tuning.A4_HZ * config.spectrogram.highest_frequency_hz > rate / 2:
+            tuning_hz = tuning.A4_HZ  # filters that reach this high cannot be moved up
+        blocks = itertools.chain(beginning, blocks)
+    sound.tuning_hz = tuning_hz or tuning.A4_HZ
+    tuned = spectrogram.tuned(config.spectrogram, sound.tuning_hz)
+    yield from segments.iter_segments(blocks, tuned, config.segments, batch_segments=READ_SEGMENTS)
 
 
 def _one_by_one(batches: Iterator[segments.Segments], config: Config) -> Iterator[tuple[np.ndarray, bool]]:

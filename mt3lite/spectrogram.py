@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
+from mt3lite import tuning
 from mt3lite.errors import InputError
 
 SCALES = ("mel", "semitone")
@@ -89,6 +90,19 @@ class SpectrogramConfig:
         if self.scale == "mel":
             return self.max_frequency_hz
         return self.min_frequency_hz * 2 ** (self.num_bins / (12 * self.bins_per_semitone))
+
+
+def tuned(config: SpectrogramConfig, a4_hz: float) -> SpectrogramConfig:
+    """Return the settings by which a recording with that A4 has the frames of one whose A4 is at 440 Hz.
+
+    Raises:
+        InputError: the filters are not spaced evenly in pitch, or would reach beyond half the sample rate.
+    """
+    if a4_hz == tuning.A4_HZ:
+        return config
+    if config.scale != "semitone":
+        raise InputError(f"spectrogram.scale: {config.scale!r} filters cannot be tuned to {a4_hz:g} Hz")
+    return dataclasses.replace(config, min_frequency_hz=config.min_frequency_hz * a4_hz / tuning.A4_HZ)
 
 
 @functools.lru_cache

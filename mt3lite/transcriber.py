@@ -26,8 +26,10 @@ from mt3lite import (
     lanes,
     network,
     notes,
+    spectrogram,
     stepping,
     stopwatch,
+    tuning,
     vocabulary,
     weights,
 )
@@ -58,6 +60,7 @@ class Transcription:
     dropped_events: int  # tokens skipped because they came after a time beyond their segment
     timings: dict[str, float]  # seconds in each stop: read, spectrogram, compile, encode, decode, assemble
     granularity: str = "full"  # how finely the model tells instruments, one of instruments.GRANULARITIES
+    tuning_hz: float = tuning.A4_HZ  # of the recording: where its A4 was taken to be
 
     @functools.cached_property
     def note_sequence(self) -> "note_seq.NoteSequence":
@@ -124,6 +127,7 @@ class Transcriber:
         *,
         only: instruments.InstrumentSet | None = None,
         batch_size: int | None = None,
+        tuning_hz: float | None = None,
         progress: Callable[[float, float], None] | None = None,
     ) -> Transcription:
         """Return the notes of a recording.
@@ -133,17 +137,20 @@ class Transcriber:
                 `model.config.spectrogram`.
             only: the instruments to look for, or those that there are, see `instruments.parse`; None for all.
             batch_size: segments decoded together; None for what suits the device.
+            tuning_hz: the frequency of A4 in the recording; None to listen for it, up to half a semitone from 440 Hz.
             progress: called as the work goes on with the seconds done and the seconds in all.
 
         Raises:
             InputError: the recording cannot be read or holds no samples; the batch size is not positive; the model does
-                not tell the instruments apart.
+                not tell the instruments apart; its spectrogram cannot be tuned so.
         """
         expected = functools.cache(
             lambda: incoming.expected_seconds(recording, self.model.config.spectrogram.sample_rate)
         )
         told = (lambda done: progress(done, expected())) if progress else None
-        (result,) = self.transcribe_all([recording], only=only, batch_size=batch_size, progress=told)
+        (result,) = self.transcribe_all(
+            [recording], only=only, batch_size=batch_size, tuning_hz=tuning_hz, progress=told
+        )
         if isinstance(result, InputError):
             raise result
         return result
@@ -154,6 +161,7 @@ class Transcriber:
         *,
         only: instruments.InstrumentSet | None = None,
         batch_size: int | None = None,
+        tuning_hz: float | None = None,
         jobs: int = 1,
         progress: Callable[[float], None] | None = None,
     ) -> Iterator[Transcription | InputError]:
@@ -165,6 +173,7 @@ class Transcriber:
             recordings: as for `transcribe`.
             only: as for `transcribe`.
             batch_size: as for `transcribe`.
+            tuning_hz: as for `transcribe`, of all of them.
             jobs: recordings that are read at a time, beside the decoding.
             progress: called as the work goes on with the seconds done of all recordings.
 
@@ -187,7 +196,10 @@ class Transcriber:
                 yielded_seconds += tasks[0].done_seconds
                 yield tasks.popleft().result(watch)
 
-        for (task, segment), decoded in self._decode(self._segments(recordings, jobs, only, tasks), crew, watch):
+        if tuning_hz is not None:
+            spectrogram.tuned(self.model.config.spectrogram, tuning_hz)  # it raises, before the first recording is read
+        begin = functools.partial(_Task, self.model.config, self._vocabulary, only=only, tuning_hz=tuning_hz)
+        for (task, segment), decoded in self._decode(self._segments(map(begin, recordings), jobs, tasks), crew, watch):
             task.decoded[segment] = decoded
             with watch.measure("assemble"):
                 task.assemble()
@@ -246,20 +258,12 @@ class Transcriber:
         return crew.decode(self._params, segments_, watch)
 
     def _segments(
-        self,
-        recordings: Iterable[Recording],
-        jobs: int,
-        only: instruments.InstrumentSet | None,
-        tasks: "collections.deque[_Task]",
+        self, begun: Iterator["_Task"], jobs: int, tasks: "collections.deque[_Task]"
     ) -> Iterator[tuple[tuple, np.ndarray]]:
         """Yield ((task, segment), frames) of all segments that are not silent, and put their tasks into `tasks`."""
         coming: collections.deque[_Task] = collections.deque()
-        recordings = iter(recordings)
         while True:
-            coming.extend(
-                _Task(self.model.config, self._vocabulary, recording, only)
-                for recording in itertools.islice(recordings, max(0, jobs - len(coming)))
-            )
+            coming.extend(itertools.islice(begun, max(0, jobs - len(coming))))
             if not coming:
                 return
             task = coming.popleft()
@@ -279,7 +283,9 @@ class _Task:
         config: Config,
         words: vocabulary.Vocabulary,
         recording: Recording,
+        *,
         only: instruments.InstrumentSet | None,
+        tuning_hz: float | None,
     ):
         self.num_segments = self._silent_segments = 0
         self.decoded: dict[int, lanes.Decoded] = {}  # segments not yet assembled
@@ -292,7 +298,7 @@ class _Task:
         self._error: InputError | None = None
         self._watch = stopwatch.Stopwatch()
         self._sound = incoming.Sound(recording, config.spectrogram.sample_rate)
-        self._segments = incoming.segments_ahead(self._sound, config, self._watch)
+        self._segments = incoming.segments_ahead(self._sound, config, self._watch, tuning_hz)
 
     def read(self) -> Iterator[tuple[np.ndarray, bool]]:
         """Yield the frames of each segment, and whether it is silent; stop at an error, which `result` returns."""
@@ -367,6 +373,7 @@ class _Task:
             dropped_events=self._decoder.dropped_events,
             timings=self._watch.seconds,
             granularity=self._config.codec.granularity,
+            tuning_hz=self._sound.tuning_hz,
         )
 
 

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,15 @@ def test_an_ensemble(run, tmp_path):
     assert len(found) and not found["is_drum"].any() and set(found["program"].tolist()) == {42}
 
 
+def test_a_tuning(run, tmp_path):
+    song = write_noise(tmp_path / "song.wav")
+    code, out, _ = run("transcribe", song, "--tuning", "415", "-o", tmp_path / "song.json")
+    assert code == 0 and out[0].endswith("; its A is at 415 Hz")
+    assert json.loads((tmp_path / "song.json").read_text())["tuning_hz"] == 415
+    code, out, _ = run("transcribe", song)  # noise has none
+    assert code == 0 and "its A" not in out[0]
+
+
 def test_a_picture(run, tmp_path):
     pytest.importorskip("matplotlib")
     song = write_noise(tmp_path / "song.wav", 2.5)
@@ -150,6 +160,7 @@ def test_verbose_tells_where_the_time_went(run, tmp_path):
     song = write_noise(tmp_path / "song.wav")
     code, out, _ = run("transcribe", song, "--verbose")
     stops = [line.split()[0] for line in out[1:]]
+    assert re.search(r"\); tokens skipped: \d+ invalid, \d+ dropped$", out[0])
     assert code == 0 and set(stops) >= {"start", "load", "compile", "spectrogram", "encode", "decode", "write", "all"}
     assert all(line.endswith(" s") for line in out[1:])
 

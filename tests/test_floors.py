@@ -19,6 +19,7 @@ FLOORS = (
         "notes",
         "note_files",
         "audio",
+        "tuning",
         "spectrogram",
         "segments",
         "matching",

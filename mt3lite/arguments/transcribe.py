@@ -49,6 +49,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=functools.partial(_instruments, complete=True),
         help="nothing else plays: give every note to one of these",
     )
+    parser.add_argument(
+        "--tuning",
+        metavar="HZ",
+        type=types.tuning,
+        help="where the A above middle C is, such as 415 or 442 (default: listen, as far as half a semitone from 440)",
+    )
     parser.add_argument("--plot", action="store_true", help="draw a piano roll too: song.png")
     parser.add_argument(
         "--sonify", action="store_true", help="let it be heard too: song.sonified.wav, left recording, right notes"
@@ -73,7 +79,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="print nothing but what went wrong")
-    loudness.add_argument("--verbose", action="store_true", help="print where the time went, too")
+    loudness.add_argument(
+        "--verbose", action="store_true", help="print how many tokens were skipped and where the time went, too"
+    )
     parser.set_defaults(check=functools.partial(_check, parser))
 
 

@@ -5,6 +5,7 @@ import argparse
 MOST = 1_000_000_000  # of anything that can be counted here; beyond it numbers do not fit where they go
 MOST_PROCESSES = 1024
 MOST_HOURS = 100_000
+TUNINGS = (390, 453)  # Hz; beyond the last, our presets' filters would reach half their sample rate
 PRECISIONS = ("float32", "int8")  # as in `stepping`, which loads JAX
 
 
@@ -53,6 +54,15 @@ def hours(text: str) -> float:
     number = positive_number(text)
     if number > MOST_HOURS:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is more than {MOST_HOURS} hours")
+    return number
+
+
+def tuning(text: str) -> float:
+    """Read a frequency of A4 in Hz."""
+    least, most = TUNINGS
+    number = _number(text)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a frequency from {least} to {most} Hz")
     return number
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import soxr
 
-from mt3lite import audio, notes, render, soundfonts
+from mt3lite import audio, notes, render, soundfonts, tuning
 
 SAMPLE_RATE = 44100
 PEAK = 0.8  # of each side, so that a quiet recording and its notes are equally loud
@@ -21,14 +22,19 @@ def check_installed(soundfont: Path | None) -> Path:
     return chosen
 
 
-def write(transcribed: np.ndarray, recording: Path, path: Path, soundfont: Path) -> None:
-    """Write a stereo WAV file of the recording and its notes.
+def write(transcribed: np.ndarray, recording: Path, path: Path, soundfont: Path, tuning_hz: float) -> None:
+    """Write a stereo WAV file of the recording and its notes, whose A4 is at `tuning_hz`, as that of the recording.
 
     Raises:
         InputError: the recording cannot be read any more, or the file cannot be written.
     """
     left = audio.load(recording, SAMPLE_RATE)
-    right = render.render(transcribed, soundfont, render.RenderConfig(sample_rate=SAMPLE_RATE))
+    # Played at 440 Hz, and then as much faster as it is to be higher.
+    faster, slowed = tuning_hz / tuning.A4_HZ, transcribed.copy()
+    for name in ("onset", "offset"):
+        slowed[name] *= faster
+    right = render.render(slowed, soundfont, render.RenderConfig(sample_rate=SAMPLE_RATE))
+    right = soxr.resample(right, SAMPLE_RATE * faster, SAMPLE_RATE) if faster != 1 else right
     write_pair(left, right, path, SAMPLE_RATE)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tqdm
 
-from mt3lite import audio, notes, outputs, plot, standard_error, stopwatch, transcriber
+from mt3lite import audio, notes, outputs, plot, standard_error, stopwatch, transcriber, tuning
 from mt3lite.commands import beside, compilation, jobs, sonify
 from mt3lite.errors import InputError, printable
 from mt3lite.transcriber import Transcriber, Transcription
@@ -101,12 +101,13 @@ def _transcribe_all(
             [job.recording for job in planned],
             only=arguments.instruments,
             batch_size=arguments.batch_size,
+            tuning_hz=arguments.tuning,
             jobs=arguments.jobs,
             progress=progress,
         )
         with contextlib.closing(results):
             for job, result in zip(planned, results, strict=True):
-                writing.put(_finish, result, job, loaded, soundfont)
+                writing.put(_finish, result, job, loaded, soundfont, arguments.verbose)
 
 
 def _count_seconds(planned: list[jobs.Job], bar: tqdm.tqdm) -> None:
@@ -133,7 +134,7 @@ def _duration_seconds(recording: Path) -> float:
 
 
 def _finish(
-    result: Transcription | InputError, job: jobs.Job, loaded: Transcriber, soundfont: Path | None
+    result: Transcription | InputError, job: jobs.Job, loaded: Transcriber, soundfont: Path | None, verbose: bool
 ) -> tuple[str, dict[str, float]]:
     """Write the outputs of a job; return what to say of it and how long it took.
 
@@ -146,7 +147,7 @@ def _finish(
     watch.add(result.timings)
     with watch.measure("write"):
         _write(result, job, loaded, soundfont)
-    return _summary(result, job, loaded), watch.seconds
+    return _summary(result, job, loaded, verbose), watch.seconds
 
 
 def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, soundfont: Path | None) -> None:
@@ -156,6 +157,7 @@ def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, sou
         "recording": job.recording.name,
         "model": loaded.model.config.name,
         "duration_seconds": round(transcription.duration_seconds, 6),
+        "tuning_hz": round(transcription.tuning_hz, 3),
     }
     for kind, path in job.outputs.items():
         if kind == "mid":
@@ -174,10 +176,10 @@ def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, sou
                     granularity=granularity,
                 )
         else:
-            sonify.write(transcription.notes, job.recording, path, soundfont)
+            sonify.write(transcription.notes, job.recording, path, soundfont, transcription.tuning_hz)
 
 
-def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber) -> str:
+def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber, verbose: bool) -> str:
     """Tell what was found and where it is, in one line."""
     groups = outputs.by_instrument(transcription.notes, loaded.model.config.codec.granularity)
     if groups:
@@ -188,8 +190,10 @@ def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber) -
         found = "no notes: the recording is silent"
     else:
         found = "no notes found"
-    if skipped := transcription.invalid_events + transcription.dropped_events:
-        found += f"; {skipped} tokens made no sense and were skipped"
+    if transcription.tuning_hz != tuning.A4_HZ:
+        found += f"; its A is at {transcription.tuning_hz:.0f} Hz"
+    if verbose:
+        found += f"; tokens skipped: {transcription.invalid_events} invalid, {transcription.dropped_events} dropped"
     return f"{job.recording} -> {', '.join(map(str, job.outputs.values()))}: {found}"
 
 
