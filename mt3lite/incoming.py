@@ -66,18 +66,30 @@ def segments_ahead(
 def _cut(
     sound: Sound, blocks: Iterator[np.ndarray], config: Config, tuning_hz: float | None
 ) -> Iterator[segments.Segments]:
-    """Yield batches of segments, after having listened to the beginning for how it is tuned, unless that is told."""
-    if tuning_hz is None and config.spectrogram.scale == "semitone":
-        rate, beginning = config.spectrogram.sample_rate, []
-        while sum(map(len, beginning)) < tuning.LISTENED_SECONDS * rate and (block := next(blocks, None)) is not None:
-            beginning.append(block)
-        tuning_hz = tuning.estimate(np.concatenate(beginning), rate) if beginning else tuning.A4_HZ
-        if tuning_hz / tuning.A4_HZ * config.spectrogram.highest_frequency_hz > rate / 2:
-            tuning_hz = tuning.A4_HZ  # filters that reach this high cannot be moved up
-        blocks = itertools.chain(beginning, blocks)
-    sound.tuning_hz = tuning_hz or tuning.A4_HZ
-    tuned = spectrogram.tuned(config.spectrogram, sound.tuning_hz)
+    """Yield batches of segments, as `segments_ahead` wants them, and tell the sound how it is tuned."""
+    if tuning_hz is None:
+        tuning_hz, blocks = _listened(blocks, config.spectrogram)
+    sound.tuning_hz = tuning_hz
+    tuned = tuning.tuned(config.spectrogram, tuning_hz)
     yield from segments.iter_segments(blocks, tuned, config.segments, batch_segments=READ_SEGMENTS)
+
+
+def _listened(
+    blocks: Iterator[np.ndarray], config: spectrogram.SpectrogramConfig
+) -> tuple[float, Iterator[np.ndarray]]:
+    """Return how a recording is tuned by its beginning, as far as these filters can be moved; and all of its blocks."""
+    if config.scale != "semitone":
+        return tuning.A4_HZ, blocks
+    beginning: list[np.ndarray] = [np.zeros(0, np.float32)]
+    num_samples, wanted = 0, tuning.LISTENED_SECONDS * config.sample_rate
+    for block in blocks:
+        beginning.append(block)
+        num_samples += len(block)
+        if num_samples >= wanted:
+            break
+    a4_hz = tuning.estimate(np.concatenate(beginning)[:wanted], config.sample_rate)
+    can_be_moved = config.highest_frequency_hz * a4_hz / tuning.A4_HZ <= config.sample_rate / 2
+    return a4_hz if can_be_moved else tuning.A4_HZ, itertools.chain(beginning[1:], blocks)
 
 
 def _one_by_one(batches: Iterator[segments.Segments], config: Config) -> Iterator[tuple[np.ndarray, bool]]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from mt3lite import tuning
 from mt3lite.errors import InputError
 
 SCALES = ("mel", "semitone")
@@ -92,19 +91,6 @@ class SpectrogramConfig:
         return self.min_frequency_hz * 2 ** (self.num_bins / (12 * self.bins_per_semitone))
 
 
-def tuned(config: SpectrogramConfig, a4_hz: float) -> SpectrogramConfig:
-    """Return the settings by which a recording with that A4 has the frames of one whose A4 is at 440 Hz.
-
-    Raises:
-        InputError: the filters are not spaced evenly in pitch, or would reach beyond half the sample rate.
-    """
-    if a4_hz == tuning.A4_HZ:
-        return config
-    if config.scale != "semitone":
-        raise InputError(f"spectrogram.scale: {config.scale!r} filters cannot be tuned to {a4_hz:g} Hz")
-    return dataclasses.replace(config, min_frequency_hz=config.min_frequency_hz * a4_hz / tuning.A4_HZ)
-
-
 @functools.lru_cache
 def filterbank(config: SpectrogramConfig) -> np.ndarray:
     """Return the weights of the FFT bins in each filter, float32 [fft_size // 2 + 1, num_bins], 0 to 1; read-only.
@@ -174,7 +160,7 @@ def _mel(frequency_hz: float | np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache
-def _window(fft_size: int) -> np.ndarray:
+def hann(fft_size: int) -> np.ndarray:
     """Return the periodic Hann window, float32 [fft_size]."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(fft_size) / fft_size)).astype(np.float32)
 
@@ -206,7 +192,7 @@ def _fill_magnitudes(samples: np.ndarray, magnitudes: np.ndarray, config: Spectr
     for start in range(0, len(magnitudes), FRAMES_PER_CHUNK):
         rows = slice(start, start + FRAMES_PER_CHUNK)
         # scipy's transform stays in float32 with every NumPy, and is twice as fast.
-        spectrum = np.abs(scipy.fft.rfft(windows[rows] * _window(config.fft_size)))
+        spectrum = np.abs(scipy.fft.rfft(windows[rows] * hann(config.fft_size)))
         for filters, fft_bins, weights in _bands(config):
             magnitudes[rows, filters] = spectrum[:, fft_bins] @ weights
 
@@ -221,7 +207,7 @@ def _compute_traced(samples: Any, num_frames: int, config: SpectrogramConfig, jn
     blocks = padded.reshape(*samples.shape[:-1], num_blocks, config.hop_samples)
     shifted = [blocks[..., i : i + num_frames, :] for i in range(hops_per_window)]
     windows = jnp.concatenate(shifted, axis=-1)[..., : config.fft_size]  # [..., F, fft_size]
-    spectrum = jnp.abs(jnp.fft.rfft(windows * _window(config.fft_size)))  # [..., F, fft_size // 2 + 1]
+    spectrum = jnp.abs(jnp.fft.rfft(windows * hann(config.fft_size)))  # [..., F, fft_size // 2 + 1]
     # Accelerators round the factors of a product to fewer bits unless told otherwise.
     return _log(jnp.matmul(spectrum, filterbank(config), precision="highest"), config, jnp)
 

@@ -26,7 +26,6 @@ from mt3lite import (
     lanes,
     network,
     notes,
-    spectrogram,
     stepping,
     stopwatch,
     tuning,
@@ -197,7 +196,7 @@ class Transcriber:
                 yield tasks.popleft().result(watch)
 
         if tuning_hz is not None:
-            spectrogram.tuned(self.model.config.spectrogram, tuning_hz)  # it raises, before the first recording is read
+            tuning.tuned(self.model.config.spectrogram, tuning_hz)  # it raises, before the first recording is read
         begin = functools.partial(_Task, self.model.config, self._vocabulary, only=only, tuning_hz=tuning_hz)
         for (task, segment), decoded in self._decode(self._segments(map(begin, recordings), jobs, tasks), crew, watch):
             task.decoded[segment] = decoded

@@ -62,8 +62,12 @@ def test_what_tells_nothing_is_taken_for_in_tune(samples):
     assert tuning.estimate(samples, RATE) == 440
 
 
+def test_a_rate_too_low_for_notes_tells_nothing():
+    assert tuning.estimate(played(430), 100) == tuning.estimate(played(430), 3000) == 440
+
+
 def test_moved_filters_see_what_those_at_440_see_of_music_in_tune():
-    moved = spectrogram.tuned(TINY.spectrogram, 427.5)
+    moved = tuning.tuned(TINY.spectrogram, 427.5)
     true, untuned, tuned = (
         spectrogram.compute(played(a4), settings)
         for a4, settings in ((440, TINY.spectrogram), (427.5, TINY.spectrogram), (427.5, moved))
@@ -73,12 +77,12 @@ def test_moved_filters_see_what_those_at_440_see_of_music_in_tune():
 
 
 def test_what_cannot_be_tuned_is_an_error():
-    assert spectrogram.tuned(config.preset("mt3").spectrogram, 440) == config.preset("mt3").spectrogram
+    assert tuning.tuned(config.preset("mt3").spectrogram, 440) == config.preset("mt3").spectrogram
     with pytest.raises(InputError, match="'mel' filters cannot be tuned to 442 Hz"):
-        spectrogram.tuned(config.preset("mt3").spectrogram, 442)
+        tuning.tuned(config.preset("mt3").spectrogram, 442)
     for beyond in (0, -1, 500, np.nan, np.inf):
         with pytest.raises(InputError, match="min_frequency_hz"):
-            spectrogram.tuned(TINY.spectrogram, beyond)
+            tuning.tuned(TINY.spectrogram, beyond)
 
 
 def frames_of(recording, settings=TINY, tuning_hz=None) -> tuple[np.ndarray, float]:
@@ -102,8 +106,9 @@ def test_a_recording_is_listened_to_first(tmp_path):
 
 def test_only_the_beginning_is_listened_to(monkeypatch):
     monkeypatch.setattr(tuning, "LISTENED_SECONDS", 6)
-    first, last = played(440, 8.0), played(427, 30.0)
+    first, last = played(440, 8.0), played(430, 30.0)
     whole = np.concatenate([first, last])
+    assert frames_of(whole)[1] == 440 and frames_of(last)[1] < 435
     blocks = iter(np.split(whole, 19))
     monkeypatch.setattr(audio, "stream", lambda path, rate: blocks)
     assert frames_of("a.wav")[1] == 440 and next(blocks, None) is None
