@@ -57,7 +57,7 @@ def tuned(config: SpectrogramConfig, a4_hz: float) -> SpectrogramConfig:
     if a4_hz == A4_HZ:
         return config
     if config.scale != "semitone":
-        raise InputError(f"a tuning of {a4_hz:g} Hz: this model's filters, in {config.scale}, cannot be moved; leave it out")
+        raise InputError(f"a tuning of {a4_hz:g} Hz: this model's filters, in {config.scale}, stay; leave it out")
     return dataclasses.replace(config, min_frequency_hz=config.min_frequency_hz * a4_hz / A4_HZ)
 
 
