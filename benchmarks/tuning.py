@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 
 import machine
-import numpy as np
 import soxr
 
 import mt3lite
@@ -46,12 +45,12 @@ def main() -> None:
             played["offset"] /= faster
             samples = soxr.resample(datasets.load_samples(track, rate), rate * faster, rate)
             for way, tuning_hz in WAYS.items():
-                found = transcriber.transcribe(samples.astype(np.float32), tuning_hz=tuning_hz).notes
+                found = transcriber.transcribe(samples, tuning_hz=tuning_hz).notes
                 counted[way].append({"all": metrics.counts(played, found[~found["is_drum"]])})
         pooled = {way: pooling.total(rows)["all"] for way, rows in counted.items()}
         results[str(cents)] = {score: {way: round(pooled[way][score].f1, 4) for way in WAYS} for score in SCORES}
         lines.append([str(cents), *(f"{results[str(cents)][score][way]:.3f}" for score in SCORES for way in WAYS)])
-        print(lines[-1], flush=True)
+        print(*lines[-1], flush=True)
     about = {"machine": machine.describe("mt3lite", "jax"), "dataset": Path(arguments.dataset).name, "cents": results}
     RESULTS.write_text(json.dumps(about, indent=1) + "\n")
     print(aligned(lines))

@@ -1,5 +1,6 @@
 """The script that plays a dataset once more with FreePats."""
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,11 @@ def dataset(tmp_path):
     ]
     datasets.write_manifest(tracks, folder)
     return folder
+
+
+@pytest.mark.parametrize("program, player", [(0, 0), (5, 0), (40, 40), (44, 44), (46, 40), (41, 44), (120, None)])
+def test_who_plays_in_place_of_one(program, player):
+    assert runpy.run_path(str(SCRIPT))["stand_in"](program, [0, 40, 44]) == player
 
 
 def test_a_family_without_patches_is_left_out_and_others_stand_in(dataset, tmp_path):

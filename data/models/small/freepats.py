@@ -1,7 +1,7 @@
 """Plays the pieces of a dataset once more, by TiMidity with FreePats: sounds that nothing here is trained on.
 
     apt-get install timidity freepats
-    data/models/small/freepats.py DATASET OUT [--patches /etc/timidity/freepats.cfg]
+    python data/models/small/freepats.py DATASET OUT [--patches /etc/timidity/freepats.cfg]
 
 FreePats of 2006 is under the GPL, so that it is for scoring only. A program that it has no patch for is played by
 another of its family, the one at its number modulo theirs; a piece with a family that it lacks is left out.
@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from mt3lite import audio, notes
 from mt3lite.errors import InputError
@@ -31,9 +30,9 @@ _PATCH = re.compile(r"^\s*(\d+)\s+Tone_000", re.MULTILINE)  # of the first bank:
 def stand_in(program: int, patches: list[int]) -> int | None:
     """Return the program that plays in place of one, itself where it has a patch; None where its family has none."""
     family = [each for each in patches if each // PROGRAMS_PER_FAMILY == program // PROGRAMS_PER_FAMILY]
-    if program in family or not family:
-        return program if family else None
-    return family[program % len(family)]
+    if not family:
+        return None
+    return program if program in family else family[program % len(family)]
 
 
 def replayed(played: np.ndarray, patches: list[int]) -> np.ndarray | None:
@@ -53,7 +52,7 @@ def render(midi: Path, first_onset: float, configuration: Path) -> np.ndarray:
         wav = Path(folder) / "played.wav"
         options = ["-c", str(configuration), "-Ow", "-s", str(RATE), "--output-mono", "-o", str(wav), str(midi)]
         subprocess.run(["timidity", *options], check=True, capture_output=True)
-        samples, _ = soundfile.read(wav, dtype="float32")
+        samples = audio.load(wav, RATE)
     samples = np.concatenate([np.zeros(round(RATE * first_onset), np.float32), samples])
     return samples * (PEAK / max(float(np.abs(samples).max()), 1e-6))
 
