@@ -37,6 +37,7 @@ EXTRAS = {
 DEV = [
     *("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.15", "build>=1.2", "twine>=6.1"),
     *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),  # the notebooks
+    "partitura>=1.5",  # reads scores: data/models/beats
 ]
 
 setup(

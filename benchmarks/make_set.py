@@ -45,7 +45,7 @@ ANY_SOUNDING = 48
 def arrange(parts: list[np.ndarray], kind: str, start_seconds: float, seed: int) -> np.ndarray:
     """Return the notes of an excerpt as they are played: NOTE_DTYPE, sorted; times to the millisecond, from 0 on."""
     rng = np.random.default_rng(seed)
-    parts = [part for part in (_cut(part, start_seconds) for part in parts) if len(part)]
+    parts = [part for part in (cut(part, start_seconds) for part in parts) if len(part)]
     if arranging.is_notated(parts):
         parts = arranging.humanise(parts, rng)
     programs = PROGRAMS[kind]
@@ -59,7 +59,7 @@ def arrange(parts: list[np.ndarray], kind: str, start_seconds: float, seed: int)
     return notes.sort(played)
 
 
-def _cut(part: np.ndarray, start_seconds: float) -> np.ndarray:
+def cut(part: np.ndarray, start_seconds: float) -> np.ndarray:
     part = part[(part["onset"] >= start_seconds) & (part["onset"] < start_seconds + MUSIC_SECONDS)].copy()
     part["onset"] -= start_seconds
     part["offset"] -= start_seconds

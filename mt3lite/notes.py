@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mt3lite import files, instruments, midi_tracks, midi_writing
+from mt3lite import files, instruments, midi_tracks, midi_writing, tempo_map
+from mt3lite.beats import Beats
 from mt3lite.errors import InputError, reason
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
 
     Instruments are numbered in order of the programs' first appearance, skipping 9, which is all drums' number.
     """
-    note_sequence = import_note_seq().NoteSequence(ticks_per_quarter=midi_writing.TICKS_PER_QUARTER)
+    note_sequence = import_note_seq().NoteSequence(ticks_per_quarter=tempo_map.STEADY.ticks_per_quarter)
     instrument_of_program: dict[int, int] = {}
     for onset, offset, pitch, velocity, program, is_drum in notes.tolist():
         if is_drum:
@@ -205,14 +206,18 @@ def read_note_sequence(path: str | os.PathLike, content: bytes) -> "note_seq.Not
         raise InputError(f"{path}: not a readable MIDI file ({reason(error)})") from error
 
 
-def write_midi(notes: np.ndarray, path: str | os.PathLike) -> None:
+def write_midi(notes: np.ndarray, path: str | os.PathLike, *, beats: Beats | None = None) -> None:
     """Write the notes to a MIDI file, which appears whole or not at all.
+
+    With ``beats`` its tempos and bars are the music's; without, it has 120 beats a minute throughout. The notes are at
+    the same times in both.
 
     Raises ``InputError`` for notes that ``validate`` refuses and for a folder that does not exist or is not writable.
     """
     validate(notes)
+    tempos = tempo_map.STEADY if beats is None else tempo_map.following(beats)
     with files.atomic_path(path) as temporary_path:
-        midi_writing.write(notes, temporary_path)
+        midi_writing.write(notes, temporary_path, tempos)
 
 
 def _describe(note: np.void) -> str:

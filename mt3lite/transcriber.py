@@ -17,6 +17,7 @@ import numpy as np
 
 from mt3lite import (
     agreement,
+    beats,
     codec,
     crews,
     decoding,
@@ -65,6 +66,11 @@ class Transcription:
     def note_sequence(self) -> "note_seq.NoteSequence":
         """The notes as the ecosystem's type."""
         return notes.to_note_sequence(self.notes)
+
+    @functools.cached_property
+    def beats(self) -> beats.Beats:
+        """Where the beats and the bars are, by the notes."""
+        return beats.track(self.notes)
 
     def _repr_html_(self) -> str:
         """Show itself in a notebook: a piano roll, a player, a table of instruments."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import soundfile
@@ -124,6 +125,30 @@ def test_an_ensemble(run, tmp_path):
     assert run("transcribe", song, "--ensemble", "cello", "--batch-size", "2")[0] == 0
     found = notes.read_midi(tmp_path / "song.mid")
     assert len(found) and not found["is_drum"].any() and set(found["program"].tolist()) == {42}
+
+
+def test_beats(run, tmp_path):
+    song = write_noise(tmp_path / "song.wav", 6.0)
+    code, out, _ = run("transcribe", song, "--beats", "--format", "mid,json", "--verbose")
+    assert code == 0 and re.search(r"; \d+ beats a minute", out[0])
+    assert any(line.startswith("beats ") for line in out)
+    told = json.loads((tmp_path / "song.json").read_text())
+    assert len(told["beats_seconds"]) > 3 and set(told["downbeats_seconds"]) <= set(told["beats_seconds"])
+    assert mido.MidiFile(tmp_path / "song.mid").ticks_per_beat == 960
+    in_bars = notes.read_midi(tmp_path / "song.mid")
+    assert run("transcribe", song, "--format", "mid,json", "--overwrite")[0] == 0
+    assert "beats_seconds" not in json.loads((tmp_path / "song.json").read_text())
+    assert mido.MidiFile(tmp_path / "song.mid").ticks_per_beat == 220
+    plain = notes.read_midi(tmp_path / "song.mid")
+    assert in_bars[["pitch", "program"]].tolist() == plain[["pitch", "program"]].tolist()
+    np.testing.assert_allclose(in_bars["onset"], plain["onset"], atol=0.003)
+
+
+def test_silence_has_no_beats(run, tmp_path):
+    soundfile.write(tmp_path / "song.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+    code, out, _ = run("transcribe", tmp_path / "song.wav", "--beats")
+    assert code == 0 and out[0].endswith("; no beats found")
+    assert len(notes.read_midi(tmp_path / "song.mid")) == 0
 
 
 def test_a_tuning(run, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mt3lite import midi_writing, notes
+from mt3lite import notes, tempo_map
 from mt3lite.errors import InputError
 
 GOLDEN = Path(__file__).parent / "golden" / "encoding"
@@ -189,7 +189,7 @@ def test_midi_file_round_trip(tmp_path):
     again = notes.read_midi(tmp_path / "out.mid")
     fields = ["pitch", "velocity", "program", "is_drum"]
     assert sorted(again[fields].tolist()) == sorted(array[fields].tolist())
-    one_tick = 0.5 / midi_writing.TICKS_PER_QUARTER
+    one_tick = 0.5 / tempo_map.STEADY.ticks_per_quarter
     assert np.abs(np.sort(again["onset"]) - np.sort(array["onset"])).max() < one_tick
     assert np.abs(np.sort(again["offset"]) - np.sort(array["offset"])).max() < one_tick
     assert [path.name for path in tmp_path.iterdir()] == ["out.mid"]

@@ -55,6 +55,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=types.tuning,
         help="where the A above middle C is, such as 415 or 442 (default: listen, as far as half a semitone from 440)",
     )
+    parser.add_argument(
+        "--beats",
+        action="store_true",
+        help="find the beats: tempos and bars of the MIDI file are then the music's, not 120 a minute throughout",
+    )
     parser.add_argument("--plot", action="store_true", help="draw a piano roll too: song.png")
     parser.add_argument(
         "--sonify", action="store_true", help="let it be heard too: song.sonified.wav, left recording, right notes"

@@ -15,6 +15,7 @@ from pathlib import Path
 import tqdm
 
 from mt3lite import audio, notes, outputs, plot, standard_error, stopwatch, transcriber, tuning
+from mt3lite.beats import Beats
 from mt3lite.commands import beside, compilation, jobs, sonify
 from mt3lite.errors import InputError, printable
 from mt3lite.transcriber import Transcriber, Transcription
@@ -22,7 +23,7 @@ from mt3lite.transcriber import Transcriber, Transcription
 PNG, WAV = "png", jobs.SONIFIED_SUFFIX.removeprefix(".")
 _DRAWING = threading.Lock()  # matplotlib is not made for several threads
 # What --verbose tells, in this order: the command's own stops and those of `Transcription.timings`.
-STOPS = ("start", "load", "compile", "read", "spectrogram", "encode", "decode", "assemble", "write")
+STOPS = ("start", "load", "compile", "read", "spectrogram", "encode", "decode", "assemble", "beats", "write")
 
 
 @dataclass
@@ -107,7 +108,7 @@ def _transcribe_all(
         )
         with contextlib.closing(results):
             for job, result in zip(planned, results, strict=True):
-                writing.put(_finish, result, job, loaded, soundfont, arguments.verbose)
+                writing.put(_finish, result, job, loaded, soundfont, arguments)
 
 
 def _count_seconds(planned: list[jobs.Job], bar: tqdm.tqdm) -> None:
@@ -134,7 +135,11 @@ def _duration_seconds(recording: Path) -> float:
 
 
 def _finish(
-    result: Transcription | InputError, job: jobs.Job, loaded: Transcriber, soundfont: Path | None, verbose: bool
+    result: Transcription | InputError,
+    job: jobs.Job,
+    loaded: Transcriber,
+    soundfont: Path | None,
+    arguments: argparse.Namespace,
 ) -> tuple[str, dict[str, float]]:
     """Write the outputs of a job; return what to say of it and how long it took.
 
@@ -145,13 +150,19 @@ def _finish(
         raise result
     watch = stopwatch.Stopwatch()
     watch.add(result.timings)
+    found = None
+    if arguments.beats:
+        with watch.measure("beats"):
+            found = result.beats
     with watch.measure("write"):
-        _write(result, job, loaded, soundfont)
-    return _summary(result, job, loaded, verbose), watch.seconds
+        _write(result, found, job, loaded, soundfont)
+    return _summary(result, found, job, loaded, arguments.verbose), watch.seconds
 
 
-def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, soundfont: Path | None) -> None:
-    """Write the outputs of a job."""
+def _write(
+    transcription: Transcription, found: Beats | None, job: jobs.Job, loaded: Transcriber, soundfont: Path | None
+) -> None:
+    """Write the outputs of a job, with the beats that were found."""
     granularity = loaded.model.config.codec.granularity
     about = {
         "recording": job.recording.name,
@@ -159,9 +170,12 @@ def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, sou
         "duration_seconds": round(transcription.duration_seconds, 6),
         "tuning_hz": round(transcription.tuning_hz, 3),
     }
+    if found:
+        about["beats_seconds"] = found.seconds.round(6).tolist()
+        about["downbeats_seconds"] = found.seconds[found.is_downbeat].round(6).tolist()
     for kind, path in job.outputs.items():
         if kind == "mid":
-            notes.write_midi(transcription.notes, path)
+            notes.write_midi(transcription.notes, path, beats=found)
         elif kind == "csv":
             outputs.write_csv(transcription.notes, path, granularity=granularity)
         elif kind == "json":
@@ -179,7 +193,9 @@ def _write(transcription: Transcription, job: jobs.Job, loaded: Transcriber, sou
             sonify.write(transcription.notes, job.recording, path, soundfont, transcription.tuning_hz)
 
 
-def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber, verbose: bool) -> str:
+def _summary(
+    transcription: Transcription, found_beats: Beats | None, job: jobs.Job, loaded: Transcriber, verbose: bool
+) -> str:
     """Tell what was found and where it is, in one line."""
     groups = outputs.by_instrument(transcription.notes, loaded.model.config.codec.granularity)
     if groups:
@@ -192,6 +208,9 @@ def _summary(transcription: Transcription, job: jobs.Job, loaded: Transcriber, v
         found = "no notes found"
     if transcription.tuning_hz != tuning.A4_HZ:
         found += f"; its A is at {transcription.tuning_hz:.0f} Hz"
+    if found_beats:
+        tempo = found_beats.per_minute
+        found += f"; {tempo:.0f} beats a minute" if tempo > 0 else "; no beats found"
     if verbose:
         found += f"; tokens skipped: {transcription.invalid_events} invalid, {transcription.dropped_events} dropped"
     return f"{job.recording} -> {', '.join(map(str, job.outputs.values()))}: {found}"

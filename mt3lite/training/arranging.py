@@ -84,7 +84,7 @@ def excerpt(parts: list[np.ndarray], duration_seconds: float, rng: np.random.Gen
 
 def humanise(parts: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Play a score: drifting tempo, unequal onsets, phrases, accents, articulation, sometimes a pedal."""
-    warp = _tempo_drift(parts, rng)
+    warp = tempo_drift(parts, rng)
     played = []
     for part in parts:
         part = part.copy()
@@ -99,7 +99,7 @@ def humanise(parts: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarr
     return played
 
 
-def _tempo_drift(parts: list[np.ndarray], rng: np.random.Generator):
+def tempo_drift(parts: list[np.ndarray], rng: np.random.Generator):
     """A smooth increasing map of written to played seconds; the tempo wanders by about a tenth."""
     end = max(float(part["offset"].max()) for part in parts) + 4.0
     knots = np.arange(0.0, end + 0.25, 0.25)
