@@ -9,7 +9,7 @@ from mt3lite.arguments import types
 
 SPLITS = ("train", "validation", "test")
 PICTURES = (".png", ".svg", ".pdf")
-DATASETS = ("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "folder")
+DATASETS = ("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "mdb-drums", "folder")
 
 
 def add(commands: argparse._SubParsersAction) -> None:

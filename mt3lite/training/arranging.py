@@ -36,7 +36,7 @@ _MELODY_FAMILIES = (5, 6, 7, 8, 9, 10)  # what may sing a song in the voice's pl
 _PIANO_SHARES = (0.55, 0.15, 0.08, 0.06, 0.08, 0.08)  # programs 0 to 5 for performed piano music
 _VOICE_PROGRAMS = (52, 53, 54)
 _DRUM_PITCHES = (35, 81)
-_DRUM_NOTE_SECONDS = 0.05
+DRUM_NOTE_SECONDS = 0.05  # whatever a drum's own length, which says nothing
 _SHORTEST_NOTE_SECONDS = 0.03
 
 
@@ -215,7 +215,7 @@ def playable(parts: list[np.ndarray], most_sounding: int) -> np.ndarray:
     joined["velocity"] = np.clip(joined["velocity"], 1, 127)
     drum = joined["is_drum"]
     joined["program"][drum] = 0
-    joined["offset"][drum] = joined["onset"][drum] + _DRUM_NOTE_SECONDS
+    joined["offset"][drum] = joined["onset"][drum] + DRUM_NOTE_SECONDS
     shortest = np.full(len(joined), _SHORTEST_NOTE_SECONDS)
     for program, seconds in _SHORTEST_OF_SLOW_PROGRAMS.items():
         shortest[(joined["program"] == program) & ~drum] = seconds

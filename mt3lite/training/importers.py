@@ -3,7 +3,7 @@
 An importer takes (root, out): the dataset's folder and the folder of the manifest. Splits are the publisher's where
 there are any, else those of MT3 (Gardner et al. 2022, "MT3: Multi-Task Multitrack Music Transcription", appendix), so
 that scores can be compared with it. MusicNet's are MT3's, too: its publisher's ten test recordings leave no
-validation split.
+validation split. MDB Drums is all test: its 21 minutes do more for scores than for training.
 """
 
 import functools
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mt3lite import audio, notes, reading
-from mt3lite.errors import InputError, reason
-from mt3lite.training import datasets, importing, slakh
+from mt3lite.errors import InputError, reason, shown
+from mt3lite.training import arranging, datasets, importing, slakh
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery, Imported, import_dataset, rows_to_notes, table_rows
 
@@ -37,6 +37,18 @@ URMP_PROGRAMS = {
     "hn": 60, "sax": 64, "ob": 68, "bn": 70, "cl": 71, "fl": 73,
 }  # fmt: skip
 _URMP_NOTES = re.compile(r"Notes_(?P<number>\d+)_(?P<code>[a-z]+)_.+\.txt")
+
+# The 21 subclasses of MDB Drums (Southall et al. 2017) and General MIDI's drum for each. It has but one snare for those
+# struck with brushes (SDB), as a drag (SDD), a flam (SDF) or a ghost note (SDG), or without their wires (SDNS).
+MDB_DRUMS_PITCHES = {
+    "KD": 36,
+    "SD": 38, "SDB": 38, "SDD": 38, "SDF": 38, "SDG": 38, "SDNS": 38,
+    "SST": 37,  # side stick: the publisher's class is "other"; here it is a snare's, as in `instruments.DRUM_CLASSES`
+    "CHH": 42, "PHH": 44, "OHH": 46,
+    "LFT": 41, "HFT": 43, "MHT": 48, "HIT": 50,
+    "CRC": 49, "CHC": 52, "SPC": 55, "RDC": 51, "RDB": 53,
+    "TMB": 54,
+}  # fmt: skip
 
 HELD_OUT_FRACTION = 0.2  # of a plain folder: half for validation, half for test
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -226,6 +238,41 @@ def _read_urmp(paths: list[Path], track: Track) -> dict[Path, np.ndarray]:
     return {track.midi: notes.sort(np.concatenate([notes.empty(), *parts.values()])), **parts}
 
 
+def mdb_drums(root: Path, out: Path) -> Discovery:
+    """MDB Drums: ``annotations/subclass/*_subclass.txt`` and the drums alone, ``audio/drum_only/*_Drum.wav``.
+
+    Its full mixes are left aside: their other instruments have no notes, and a network would learn not to hear them.
+    """
+    recordings = {path.name.removesuffix("_Drum.wav"): path for path in sorted(root.rglob("*_Drum.wav"))}
+    found = {path.name.removesuffix("_subclass.txt"): path for path in sorted(root.rglob("*_subclass.txt"))}
+    candidates = []
+    for name, path in found.items():
+        recording = recordings.get(name, path.parents[2] / "audio" / "drum_only" / f"{name}_Drum.wav")
+        midi = out / "midi" / f"{name}.mid"
+        read = functools.partial(_read_mdb_drums, path, midi)
+        candidates.append(Candidate(Track(name, "test", recording, midi, source=name), read))
+    alone = sorted(set(recordings) - set(found))
+    remarks = [f"{len(alone)} recordings have no annotation: {', '.join(alone)}"] if alone else []
+    return _of(root, Discovery(candidates, remarks), "no *_subclass.txt in it")
+
+
+def _read_mdb_drums(path: Path, midi: Path) -> dict[Path, np.ndarray]:
+    """Read the strokes: lines of onset (s) and subclass."""
+    rows = []
+    for line in reading.read_text(path).splitlines():
+        if not line.strip():
+            continue
+        try:
+            onset, subclass = line.split()
+            onset_seconds = float(onset)
+        except ValueError as error:
+            raise InputError(f"{path}: lines of onset and subclass are wanted: {reason(error)}") from error
+        if subclass not in MDB_DRUMS_PITCHES:
+            raise InputError(f"{path}: the subclass {shown(subclass)} is none of {', '.join(MDB_DRUMS_PITCHES)}")
+        rows.append((onset_seconds, onset_seconds + arranging.DRUM_NOTE_SECONDS, MDB_DRUMS_PITCHES[subclass], 0))
+    return {midi: rows_to_notes(rows, path, is_drum=True)}
+
+
 def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
     """Any folder of recordings with MIDI files of the same name, in the same subfolder or another."""
     recordings, midis = {}, {}
@@ -298,5 +345,6 @@ IMPORTERS = {
     "musicnet": Importer(musicnet, "MusicNet", "CC-BY-4.0"),
     "musicnet-em": Importer(musicnet_em, "MusicNet with the labels of MusicNetEM", "CC-BY-NC-SA-4.0"),
     "urmp": Importer(urmp, "URMP", ""),
+    "mdb-drums": Importer(mdb_drums, "MDB Drums: its drums alone", "CC-BY-NC-SA-4.0"),
     "folder": Importer(folder, "recordings with MIDI files of the same name", ""),
 }

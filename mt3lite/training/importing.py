@@ -243,15 +243,15 @@ def table_rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     return rows
 
 
-def rows_to_notes(rows: Iterable[tuple], path: Path) -> np.ndarray:
-    """Return the notes of (onset, offset, pitch, program) rows, none of them drums, at one velocity; sorted.
+def rows_to_notes(rows: Iterable[tuple], path: Path, *, is_drum: bool = False) -> np.ndarray:
+    """Return the notes of (onset, offset, pitch, program) rows, all of them drums or none, at one velocity; sorted.
 
     Raises:
         InputError: a pitch, a program or a time that is none; `path` is what it came from.
     """
     try:
         played = notes.from_rows(
-            (onset, offset, pitch, VELOCITY, program, False) for onset, offset, pitch, program in rows
+            (onset, offset, pitch, VELOCITY, program, is_drum) for onset, offset, pitch, program in rows
         )
     except OverflowError as error:
         raise InputError(f"{path}: a number is far beyond those of MIDI: {reason(error)}") from error

@@ -159,21 +159,26 @@ def test_metadata_of_slakh(tmp_path):
 
 
 def test_annotations(tmp_path):
-    """MusicNet's labels and URMP's notes."""
+    """MusicNet's labels, URMP's notes and MDB Drums' strokes."""
     labels, duet = tmp_path / "root" / "train_labels", tmp_path / "root" / "01_Duet_vn"
     labels.mkdir(parents=True)
     put(tmp_path / "root" / "train_data", "1727")
     duet.mkdir()
-    for name in ("AuMix_01_Duet_vn.wav", "AuSep_1_vn_01_Duet.wav"):
+    for name in ("AuMix_01_Duet_vn.wav", "AuSep_1_vn_01_Duet.wav", "Rock_Drum.wav"):
         soundfile.write(duet / name, [0.0] * 8000, 16000)
     heads = ("start_time", "end_time", "instrument", "note", "start_beat", "end_beat", "note_value")
+    whole = {
+        "musicnet": (labels / "1727.csv", ["4410", "8820", "1", "60", "0", "1", "x"]),
+        "urmp": (duet / "Notes_1_vn_01_Duet.txt", ["0.1", "220", "0.2"]),
+        "mdb-drums": (duet / "Rock_subclass.txt", ["0.1", "KD"]),
+    }
 
     @fuzz(50)
-    @given(st.lists(st.lists(CELLS, min_size=1, max_size=7), max_size=4), st.sampled_from(["musicnet", "urmp"]))
+    @given(st.lists(st.lists(CELLS, min_size=1, max_size=7), max_size=4), st.sampled_from(sorted(whole)))
     def shown(rows, name):
-        rows = [["4410", "8820", "1", "60", "0", "1", "x"], *rows]
+        path, first = whole[name]
+        rows = [first, *rows]
         text = table([heads, *rows]) if name == "musicnet" else "\n".join("\t".join(row) for row in rows)
-        path = labels / "1727.csv" if name == "musicnet" else duet / "Notes_1_vn_01_Duet.txt"
         path.write_text(text, encoding="utf-8", errors="surrogatepass")
         run_import(name, tmp_path, "annotations")
 
