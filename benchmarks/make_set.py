@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import multiprocessing
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from mt3lite.errors import InputError
 from mt3lite.training import arranging, datasets, midi_sources
 
 PIECES = Path(__file__).resolve().parent.parent / "data" / "benchmark" / "pieces.jsonl"
+BEATS = PIECES.parent / "beats"
 SOUNDFONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"  # TimGM6mb, in pretty_midi
 SAMPLE_RATE = 16000
 DURATION_SECONDS = 30.0
@@ -102,7 +104,7 @@ def played_notes(piece: dict, midi_root: Path) -> np.ndarray:
 
 
 def make_piece(piece: dict, midi_root: Path, soundfont: Path, out: Path) -> datasets.Track:
-    """Play one piece; write its WAV and MIDI files.
+    """Play one piece; write its WAV and MIDI files, and its beats where they are known.
 
     Raises:
         InputError: the MIDI file or the notes that come of it are not those of the recipe.
@@ -124,6 +126,9 @@ def make_piece(piece: dict, midi_root: Path, soundfont: Path, out: Path) -> data
     audio_path, midi_path = out / f"{piece['id']}.wav", out / f"{piece['id']}.mid"
     audio.write_wav(audio_path, whole, SAMPLE_RATE)
     notes.write_midi(played, midi_path)
+    beats = BEATS / f"{piece['id']}.beats"
+    if beats.is_file():
+        shutil.copyfile(beats, out / beats.name)
     return datasets.Track(
         id=piece["id"],
         split="test",

@@ -15,8 +15,11 @@ import scipy.special
 
 from mt3lite import beat_activity
 from mt3lite.beat_activity import FRAMES_PER_SECOND
+from mt3lite.errors import InputError
 
-SLOWEST, FASTEST = 40, 220  # beats a minute
+SLOWEST, FASTEST = 40, 220  # beats a minute, where no tempo is told
+TOLD = 20, 300  # beats a minute that may be told
+AROUND = 1.2  # by which the tempo may be faster or slower than the one that is told
 BARS = (2, 3, 4)  # beats in a bar
 
 _TEMPO_CHANGE = 60.0  # log chance of a tempo falls by this for each change by its whole
@@ -44,21 +47,33 @@ class Beats:
         return 60 / float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else float("nan")
 
 
-def track(notes: np.ndarray) -> Beats:
-    """Return the beats of a piece, by the onsets of its notes (`notes.NOTE_DTYPE`); none if there are no notes."""
+def track(notes: np.ndarray, *, per_minute: float | None = None) -> Beats:
+    """Return the beats of a piece, by the onsets of its notes; none if there are no notes.
+
+    Args:
+        notes: of `notes.NOTE_DTYPE`.
+        per_minute: about how many beats a minute there are, 20 to 300; None if that is not known. It settles whether
+            what is counted in quarters or in halves is wanted.
+
+    Raises:
+        InputError: no such tempo.
+    """
+    if per_minute is not None and not TOLD[0] <= per_minute <= TOLD[1]:
+        raise InputError(f"{per_minute:g} beats a minute: {TOLD[0]} to {TOLD[1]} are wanted")
+    slowest, fastest = (SLOWEST, FASTEST) if per_minute is None else (per_minute / AROUND, per_minute * AROUND)
     num_frames = int((notes["onset"].max(initial=-_AFTER_SECONDS) + _AFTER_SECONDS) * FRAMES_PER_SECOND)
     if num_frames == 0:
         return Beats(np.zeros(0), np.zeros(0, bool))
     heard = beat_activity.logits(beat_activity.weights(), beat_activity.features(notes, num_frames))
     activity = np.clip(scipy.special.expit(heard), _LEAST_ACTIVITY, 1 - _LEAST_ACTIVITY)
-    frames = _likeliest_beats(activity[:, 0])
+    frames = _likeliest_beats(activity[:, 0], slowest, fastest)
     around = np.clip(frames[:, None] + np.arange(-1, 2), 0, num_frames - 1)
     return Beats(frames / FRAMES_PER_SECOND, _likeliest_downbeats(activity[around, 1].max(axis=1)))
 
 
-def _likeliest_beats(activity: np.ndarray) -> np.ndarray:
+def _likeliest_beats(activity: np.ndarray, slowest: float = SLOWEST, fastest: float = FASTEST) -> np.ndarray:
     """Return the frames of the likeliest row of beats, int64 [N], by how much each is like one, float [T]."""
-    periods = np.arange(round(60 * FRAMES_PER_SECOND / FASTEST), round(60 * FRAMES_PER_SECOND / SLOWEST) + 1)
+    periods = np.arange(round(60 * FRAMES_PER_SECOND / fastest), round(60 * FRAMES_PER_SECOND / slowest) + 1)
     stops = np.cumsum(periods)
     firsts, lasts = stops - periods, stops - 1  # states
     # Halves of a beat that are seen in a state: the network was taught to see one in the frames around a beat.

@@ -4,6 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mt3lite import beats, notes
+from mt3lite.arguments import types
+from mt3lite.errors import InputError
 
 KICK, SNARE, HIHAT = 36, 38, 42
 
@@ -59,6 +61,16 @@ def test_bars_of_three():
     downbeats = found.seconds[found.is_downbeat]
     assert np.median(np.diff(np.flatnonzero(found.is_downbeat))) == 3
     assert np.median(nearest(downbeats, wanted[::3])) < 0.03
+
+
+def test_a_told_tempo_settles_the_level():
+    wanted = 60 / 150 * np.arange(96)
+    played = rock(wanted)
+    for told, exact in ((150, 150), (70, 75), (310 / 1.05, 300)):
+        assert beats.track(played, per_minute=told).per_minute == pytest.approx(exact, rel=0.03)
+    assert beats.TOLD == types.TEMPOS
+    with pytest.raises(InputError, match="400 beats a minute: 20 to 300 are wanted"):
+        beats.track(played, per_minute=400)
 
 
 def test_no_notes_have_no_beats():

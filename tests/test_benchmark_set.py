@@ -123,3 +123,16 @@ def test_another_soundfont_or_arrangement_is_refused(tmp_path):
     piece = {**PIECES[0], "source": "a.mid", "midi_sha256": digest, "start_seconds": 0.0}
     with pytest.raises(InputError, match="the notes differ from those of the recipe"):
         make_set.make_piece(piece, tmp_path, tmp_path / "x.sf2", tmp_path)
+
+
+def test_beats_lie_beside_the_pieces_that_have_some(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_set.render, "render", lambda *_, **__: np.ones(16000, np.float32))
+    notes.write_midi(parts()[0], tmp_path / "a.mid")
+    digest = hashlib.sha256((tmp_path / "a.mid").read_bytes()).hexdigest()
+    played = make_set.arrange([parts()[0]], "winds", 0.0, seed=7)
+    about = {"source": "a.mid", "midi_sha256": digest, "start_seconds": 0.0, "kind": "winds", "seed": 7, "license": ""}
+    for number, known in ((1, True), (2, False)):
+        piece = {**about, "id": f"winds-{number:02}", "notes_sha256": make_set.notes_sha256(played)}
+        make_set.make_piece(piece, tmp_path, tmp_path / "x.sf2", tmp_path)
+        assert (tmp_path / f"{piece['id']}.beats").exists() == known
+    assert {path.stem for path in make_set.BEATS.glob("*.beats")} < {piece["id"] for piece in PIECES}

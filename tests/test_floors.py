@@ -14,6 +14,9 @@ PACKAGE = ROOT / "mt3lite"
 FLOORS = (
     ("errors", "standard_error", "files", "reading", "processes", "instruments", "vocabulary", "stopwatch", "example"),
     (
+        "beat_activity",
+        "beats",
+        "tempo_map",
         "midi_tracks",
         "midi_writing",
         "notes",

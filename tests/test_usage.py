@@ -25,6 +25,7 @@ TRAIN = ("train", "--data", "x", "--workdir", "y")
         (["transcribe", "a.wav", "--soundfont", "x.sf2"], "--soundfont is for --sonify"),
         (["transcribe", "a.wav", "--quiet", "--verbose"], "not allowed with"),
         (["transcribe", "a.wav", "--tuning", "466"], "'466' is not a frequency from 390 to 453 Hz"),
+        (["transcribe", "a.wav", "--tempo", "12"], "'12' is not a tempo from 20 to 300 beats a minute"),
         (["transcribe", "a.wav", "--tuning", "flat"], "'flat' is not a frequency from 390 to 453 Hz"),
         (["data", "show", "d", "--plot", "a.mid"], "--plot a.mid: the name must end with .png or .svg or .pdf"),
         (["transcribe", "a.wav", "--fast"], "unrecognized arguments: --fast"),

@@ -60,6 +60,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="find the beats: tempos and bars of the MIDI file are then the music's, not 120 a minute throughout",
     )
+    parser.add_argument(
+        "--tempo",
+        metavar="BEATS",
+        type=types.tempo,
+        help="--beats, and about how many there are in a minute (default: found, too, or its half or double)",
+    )
     parser.add_argument("--plot", action="store_true", help="draw a piano roll too: song.png")
     parser.add_argument(
         "--sonify", action="store_true", help="let it be heard too: song.sonified.wav, left recording, right notes"

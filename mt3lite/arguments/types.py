@@ -6,6 +6,7 @@ MOST = 1_000_000_000  # of anything that can be counted here; beyond it numbers 
 MOST_PROCESSES = 1024
 MOST_HOURS = 100_000
 TUNINGS = (390, 453)  # Hz; beyond the last, our presets' filters would reach half their sample rate
+TEMPOS = (20, 300)  # beats a minute, as in `beats`, which loads NumPy
 PRECISIONS = ("float32", "int8")  # as in `stepping`, which loads JAX
 
 
@@ -59,10 +60,18 @@ def hours(text: str) -> float:
 
 def tuning(text: str) -> float:
     """Read a frequency of A4 in Hz."""
-    least, most = TUNINGS
+    return _within(text, TUNINGS, "a frequency from {} to {} Hz")
+
+
+def tempo(text: str) -> float:
+    """Read a number of beats a minute."""
+    return _within(text, TEMPOS, "a tempo from {} to {} beats a minute")
+
+
+def _within(text: str, bounds: tuple[int, int], wanted: str) -> float:
     number = _number(text)
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a frequency from {least} to {most} Hz")
+    if not bounds[0] <= number <= bounds[1]:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted.format(*bounds)}")
     return number
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tqdm
 
-from mt3lite import audio, notes, outputs, plot, standard_error, stopwatch, transcriber, tuning
+from mt3lite import audio, beats, notes, outputs, plot, standard_error, stopwatch, transcriber, tuning
 from mt3lite.beats import Beats
 from mt3lite.commands import beside, compilation, jobs, sonify
 from mt3lite.errors import InputError, printable
@@ -151,9 +151,9 @@ def _finish(
     watch = stopwatch.Stopwatch()
     watch.add(result.timings)
     found = None
-    if arguments.beats:
+    if arguments.beats or arguments.tempo:
         with watch.measure("beats"):
-            found = result.beats
+            found = beats.track(result.notes, per_minute=arguments.tempo)
     with watch.measure("write"):
         _write(result, found, job, loaded, soundfont)
     return _summary(result, found, job, loaded, arguments.verbose), watch.seconds
