@@ -1,7 +1,10 @@
 """The one exception that means: what the user gave is wrong; and what others say, short enough for a line."""
 
+from collections.abc import Sequence
+
 LONGEST_REASON = 300  # characters
 LONGEST_VALUE = 80
+MOST_NAMES = 5  # that a line lists
 
 
 class InputError(ValueError):
@@ -43,3 +46,13 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # an int of more digits than Python cares to print; lists within lists
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of several names, and how many there are besides.
+
+    >>> some(["a", "b"]), some("abcdefg")
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more

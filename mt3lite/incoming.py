@@ -80,16 +80,10 @@ def _listened(
     """Return how a recording is tuned by its beginning, as far as these filters can be moved; and all of its blocks."""
     if config.scale != "semitone":
         return tuning.A4_HZ, blocks
-    beginning: list[np.ndarray] = [np.zeros(0, np.float32)]
-    num_samples, wanted = 0, tuning.LISTENED_SECONDS * config.sample_rate
-    for block in blocks:
-        beginning.append(block)
-        num_samples += len(block)
-        if num_samples >= wanted:
-            break
-    a4_hz = tuning.estimate(np.concatenate(beginning)[:wanted], config.sample_rate)
+    samples, taken = tuning.beginning(blocks, config.sample_rate)
+    a4_hz = tuning.estimate(samples, config.sample_rate)
     can_be_moved = config.highest_frequency_hz * a4_hz / tuning.A4_HZ <= config.sample_rate / 2
-    return a4_hz if can_be_moved else tuning.A4_HZ, itertools.chain(beginning[1:], blocks)
+    return a4_hz if can_be_moved else tuning.A4_HZ, itertools.chain(taken, blocks)
 
 
 def _one_by_one(batches: Iterator[segments.Segments], config: Config) -> Iterator[tuple[np.ndarray, bool]]:

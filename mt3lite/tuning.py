@@ -31,6 +31,22 @@ _LEAST_CENTS = 10.0  # what is nearer to 440 Hz is taken for that: it makes no d
 _STEP_CENTS = 5.0
 
 
+def beginning(blocks: Iterator[np.ndarray], sample_rate: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return what of a recording is listened to, and the blocks that were taken for it.
+
+    Args:
+        blocks: float32 [any length], mono.
+        sample_rate: Hz.
+    """
+    wanted, num_samples, taken = LISTENED_SECONDS * sample_rate, 0, []
+    for block in blocks:
+        taken.append(block)
+        num_samples += len(block)
+        if num_samples >= wanted:
+            break
+    return np.concatenate([np.zeros(0, np.float32), *taken])[:wanted], taken
+
+
 def estimate(samples: np.ndarray, sample_rate: int) -> float:
     """Return the frequency of A4 in Hz, within half a semitone of 440 Hz; 440 Hz where that is about right, or unknown.
 

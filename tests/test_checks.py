@@ -7,15 +7,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from mt3lite import notes
+from mt3lite import notes, tuning
 from mt3lite.errors import InputError
-from mt3lite.training import checks, datasets
+from mt3lite.training import checks, datasets, examples
 
 SCALE = [(0.1 * i, 0.1 * i + 0.08, 60 + i, 90, 0, False) for i in range(20)]  # 2 s
 
 
 def sound(path, seconds=2.0, rate=16000, channels=1, **options):
     soundfile.write(path, np.zeros((round(seconds * rate), channels), np.float32), rate, **options)
+    return path
+
+
+def chord(path, cents, seconds=2.0, rate=16000):
+    """Write a chord that is so many cents higher than one of an A of 440 Hz."""
+    time = np.arange(round(seconds * rate)) / rate
+    frequencies = 440 * 2 ** (np.array([-12, 0, 4, 7]) / 12 + cents / 1200)
+    soundfile.write(path, 0.2 * np.sin(2 * np.pi * frequencies * time[:, None]).sum(axis=1), rate)
     return path
 
 
@@ -39,6 +47,13 @@ def test_a_good_track(tmp_path):
     assert checks.tell([found], 16000) == []
 
 
+def not_a_number(path):
+    samples = np.zeros(32000, np.float32)
+    samples[8000] = np.nan
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
@@ -46,6 +61,7 @@ def test_a_good_track(tmp_path):
         (lambda f: track(f, audio=f / "a.mid"), "a.mid: .*(not an audio file|cannot be read as audio)"),
         (lambda f: track(f, audio=sound(f / "x.wav", 0)), "x.wav: holds 0 samples"),
         (lambda f: track(f, audio=sound(f / "x.mp3", rate=44100)), "x.mp3: parts of a file of this format .* FLAC or"),
+        (lambda f: track(f, audio=not_a_number(f / "x.wav")), "x.wav: a sample at 0.50 s is not a finite number"),
         (lambda f: track(f, duration_seconds=3.0), "'duration' is 3 s, but the recording lasts 2.0 s"),
         (lambda f: track(f, midi=f / "a.flac"), "a.flac: not a readable MIDI file"),
         (lambda f: track(f, rows=[]), "a.mid: there are no notes in this MIDI file"),
@@ -87,6 +103,48 @@ def test_what_training_copes_with_is_counted(tmp_path):
     ]
 
 
+def test_recordings_that_are_out_of_tune_are_named_the_furthest_off_first(tmp_path):
+    cents = {"in-tune": 0, "a": -20, "b": 15, "c": 40, "d": -15, "e": -30, "f": 25, "g": 45, "h": 20}
+    tracks = [track(tmp_path, name, audio=chord(tmp_path / f"{name}.wav", off)) for name, off in cents.items()]
+    datasets.write_manifest(tracks, tmp_path)
+    report = checks.check_manifest(tmp_path)
+    assert report.faults == []
+    assert report.remarks == [
+        "recordings whose A is 20 cents or more from 440 Hz, heard as they are: 6, in 6 of 9 tracks: "
+        "'g' (452 Hz), 'c' (450 Hz), 'e' (432 Hz), 'f' (446 Hz), 'a' (435 Hz) and 1 more"
+    ]
+    assert checks.check_manifest(tmp_path, headers_only=True).remarks == []
+
+
+def test_what_training_does_on_purpose_is_not_remarked_on():
+    assert examples.AugmentConfig().detune_semitones * 100 == checks.OUT_OF_TUNE_CENTS
+
+
+def test_whatever_the_rate_the_tuning_is_heard(tmp_path):
+    found = checks.check_track(track(tmp_path, audio=chord(tmp_path / "x.wav", -30, rate=44100)), sample_rate=8000)
+    assert (found.faults, found.cents_off) == ((), -30)
+
+
+def test_stems_are_listened_to_together_without_the_drums(tmp_path):
+    silent = datasets.Stem(sound(tmp_path / "silent.wav", 1.0))
+    low = datasets.Stem(chord(tmp_path / "low.wav", -30))
+    drums = datasets.Stem(chord(tmp_path / "drums.wav", 40), is_drum=True)
+    for stems, cents in (((low, silent), -30), ((silent, low), -30), ((drums, low), -30), ((silent, drums), 0)):
+        assert check(track(tmp_path, audio=None, stems=stems)).cents_off == cents
+
+
+def test_drums_alone_have_no_tuning(tmp_path):
+    drums = [(0.0, 1.0, 38, 90, 0, True)]
+    assert check(track(tmp_path, rows=drums, audio=chord(tmp_path / "x.wav", -30))).cents_off == 0
+
+
+def test_the_beginning_is_listened_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "LISTENED_SECONDS", 2)
+    first, last = (soundfile.read(chord(tmp_path / "x.wav", off, 20))[0] for off in (-30, 30))
+    soundfile.write(tmp_path / "x.wav", np.concatenate([first[:32000], last]), 16000)
+    assert check(track(tmp_path, audio=tmp_path / "x.wav")).cents_off == -30
+
+
 def test_a_track_of_stems_is_as_long_as_the_longest(tmp_path):
     stems = (datasets.Stem(sound(tmp_path / "s.wav", 2.0)), datasets.Stem(sound(tmp_path / "t.wav", 3.0)))
     found = check(track(tmp_path, audio=None, stems=stems, duration_seconds=3.0))
@@ -105,7 +163,8 @@ def test_all_faults_are_told_by_line(tmp_path):
 
 
 def test_before_training_the_headers_alone_are_read(tmp_path):
-    datasets.write_manifest([track(tmp_path, "a"), track(tmp_path, "b", rows=[])], tmp_path)
+    tracks = [track(tmp_path, "a", audio=not_a_number(tmp_path / "a.wav")), track(tmp_path, "b", rows=[])]
+    datasets.write_manifest(tracks, tmp_path)
     assert checks.require(tmp_path, split="train", sample_rate=16000).faults == []
     (tmp_path / "b.flac").write_bytes(b"fLaC, cut short")
     with pytest.raises(InputError, match=r"manifest\.jsonl: 1 fault\n  line 2: .*b\.flac"):

@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import mido
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from mt3lite import cli, metrics, notes, outputs, scoring, weights
-from mt3lite.training import datasets
+from mt3lite import cli, config, metrics, notes, outputs, scoring, weights
+from mt3lite.errors import InputError
+from mt3lite.training import datasets, evaluation
 from mt3lite.transcriber import Transcriber
 
 # Four notes of a piano and two drums. A transcription that finds three of the piano's notes, one of them with a wrong
@@ -244,7 +247,8 @@ def test_granularity_of_the_tables(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [("--model", "small"), ("--split", "test"), ("--workdir", "x"), ("--precision", "int8")]
+    "option",
+    [("--model", "small"), ("--split", "test"), ("--workdir", "x"), ("--precision", "int8"), ("--tuning", "415")],
 )
 def test_options_of_datasets_are_refused_for_files(run, tmp_path, option):
     code, _, err = run("a.mid", "b.mid", *option)
@@ -330,6 +334,30 @@ def test_another_model_is_not_mistaken_for_the_first(
     # Nor is the first one in int8.
     assert run(dataset, "--model", tiny_folder, "--precision", "int8", "--workdir", tmp_path / "kept")[0] == 0
     assert transcribed == ["a", "b-1", "c"] * 3
+
+
+def test_recordings_are_tuned_as_is_told(run, dataset, tiny_folder, compilation_cache, monkeypatch, tmp_path):
+    tunings, original = [], Transcriber.transcribe
+
+    def transcribe(self, recording, *, tuning_hz):
+        tunings.append(tuning_hz)
+        return original(self, recording, tuning_hz=tuning_hz)
+
+    monkeypatch.setattr(Transcriber, "transcribe", transcribe)
+    target = tmp_path / "scores.json"
+    for told in ((), ("--tuning", "415"), ("--tuning", "440"), ("--tuning", "415")):
+        assert run(dataset, "--model", tiny_folder, "--json", target, *told)[0] == 0
+        assert json.loads(target.read_text())["tuning_hz"] == (float(told[1]) if told else None)
+    # What is kept of one tuning is not mistaken for another's, and is taken when that is asked for again.
+    assert tunings == [None] * 3 + [415.0] * 3 + [440.0] * 3
+
+
+def test_a_tuning_that_the_model_cannot_have_is_told_once():
+    transcriber = SimpleNamespace(model=SimpleNamespace(config=config.preset("mt3")))
+    track, complaints = datasets.Track("a", "test", Path("none.wav"), Path("none.mid")), []
+    with pytest.raises(InputError, match="a tuning of 415 Hz: this model's filters, in mel, stay"):
+        list(evaluation.evaluate(transcriber, [track], tuning_hz=415.0, complain=complaints.append))
+    assert complaints == []
 
 
 def test_a_damaged_kept_transcription_is_told(run, dataset, tiny_folder, compilation_cache, tmp_path):

@@ -27,6 +27,8 @@ TRAIN = ("train", "--data", "x", "--workdir", "y")
         (["transcribe", "a.wav", "--tuning", "466"], "'466' is not a frequency from 390 to 453 Hz"),
         (["transcribe", "a.wav", "--tempo", "12"], "'12' is not a tempo from 20 to 300 beats a minute"),
         (["transcribe", "a.wav", "--tuning", "flat"], "'flat' is not a frequency from 390 to 453 Hz"),
+        (["evaluate", "dataset", "--tuning", "466"], "'466' is not a frequency from 390 to 453 Hz"),
+        (["evaluate", "a.mid", "b.mid", "--tuning", "415"], "--tuning: for scoring a model on a dataset"),
         (["data", "show", "d", "--plot", "a.mid"], "--plot a.mid: the name must end with .png or .svg or .pdf"),
         (["transcribe", "a.wav", "--fast"], "unrecognized arguments: --fast"),
         (["train", "--data", "x"], "--workdir"),

@@ -60,7 +60,8 @@ def _add_check(actions: argparse._SubParsersAction) -> None:
     parser = actions.add_parser(
         "check",
         help="look for faults in a dataset's files",
-        description="Read the manifest, the headers of all recordings and all MIDI files; tell all faults together.",
+        description="Read the manifest, the headers of all recordings and all MIDI files, and listen for how the "
+        "recordings are tuned; tell all faults together.",
     )
     parser.add_argument("manifest", metavar="MANIFEST", type=Path, help="the manifest or its folder")
     parser.add_argument(

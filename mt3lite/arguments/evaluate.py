@@ -40,6 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=types.PRECISIONS,
         help=f"of the numbers that the model decodes with (default: {types.PRECISIONS[0]})",
     )
+    types.add_tuning(parser)
     parser.add_argument(
         "--workdir",
         metavar="DIR",
@@ -67,7 +68,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Exit for options that do not go together, and fill in what a dataset needs."""
-    of_datasets = ("split", "model", "precision", "workdir")
+    of_datasets = ("split", "model", "precision", "tuning", "workdir")
     if arguments.estimate is not None:
         given = [f"--{name}" for name in of_datasets if getattr(arguments, name) is not None]
         if given:

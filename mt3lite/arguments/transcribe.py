@@ -49,12 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=functools.partial(_instruments, complete=True),
         help="nothing else plays: give every note to one of these",
     )
-    parser.add_argument(
-        "--tuning",
-        metavar="HZ",
-        type=types.tuning,
-        help="where the A above middle C is, such as 415 or 442 (default: listen, as far as half a semitone from 440)",
-    )
+    types.add_tuning(parser)
     parser.add_argument(
         "--beats",
         action="store_true",

@@ -1,4 +1,7 @@
-"""Values of command-line options, read from text; what does not fit ends the program with wrong usage."""
+"""Values of command-line options, read from text; what does not fit ends the program with wrong usage.
+
+And an option that several commands have.
+"""
 
 import argparse
 
@@ -73,6 +76,16 @@ def _within(text: str, bounds: tuple[int, int], wanted: str) -> float:
     if not bounds[0] <= number <= bounds[1]:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {wanted.format(*bounds)}")
     return number
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--tuning``, None where it is not given."""
+    parser.add_argument(
+        "--tuning",
+        metavar="HZ",
+        type=tuning,
+        help="where the A above middle C is, such as 415 or 442 (default: listen, as far as half a semitone from 440)",
+    )
 
 
 def fraction(text: str) -> float:

@@ -131,7 +131,14 @@ def _evaluate_model(arguments: argparse.Namespace, settings: scoring.Settings) -
     model = transcriber.load(arguments.model, program_folder=compilation.folder(), precision=arguments.precision)
     screen = _Screen(len(tracks), quiet=False)
     pieces = screen.count(
-        evaluation.evaluate(model, tracks, settings, workdir=_workdir(arguments), complain=screen.complain)
+        evaluation.evaluate(
+            model,
+            tracks,
+            settings,
+            tuning_hz=arguments.tuning,
+            workdir=_workdir(arguments),
+            complain=screen.complain,
+        )
     )
     about = {
         "model": model.model.config.name,
@@ -139,6 +146,7 @@ def _evaluate_model(arguments: argparse.Namespace, settings: scoring.Settings) -
         "dataset": str(arguments.reference),
         "split": arguments.split,
         "decoding_precision": arguments.precision,
+        "tuning_hz": arguments.tuning,  # None: as each piece was heard to be tuned
     }
     return pieces, about, screen
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mt3lite import note_files
-from mt3lite.errors import InputError
-
-_MOST_NAMES = 5  # of unpaired files that a line lists
+from mt3lite.errors import InputError, some
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,7 @@ def find(reference: Path, estimate: Path) -> tuple[list[Pair], list[str]]:
     for folder, side, other in ((reference, *sides), (estimate, *sides[::-1])):
         alone = sorted(side[name].relative_to(folder).as_posix() for name in side.keys() - other.keys())
         if alone:
-            more = f" and {len(alone) - _MOST_NAMES} more" if len(alone) > _MOST_NAMES else ""
-            lines.append(f"{folder}: not scored, without a partner: {', '.join(alone[:_MOST_NAMES])}{more}")
+            lines.append(f"{folder}: not scored, without a partner: {some(alone)}")
     return [Pair(name, sides[0][name], sides[1][name]) for name in names], lines
 
 

@@ -82,8 +82,12 @@ def load_samples(track: Track, sample_rate: int) -> np.ndarray:
     Raises:
         InputError: a file cannot be read.
     """
-    parts = [audio.load(path, sample_rate) for path in track.recordings]
-    samples = np.zeros(max(map(len, parts)), np.float32)
+    return added_up([audio.load(path, sample_rate) for path in track.recordings])
+
+
+def added_up(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sum of samples that begin together: float32 [num_samples], as long as the longest of them."""
+    samples = np.zeros(max(map(len, parts), default=0), np.float32)
     for part in parts:
         samples[: len(part)] += part
     return samples

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import mt3lite
-from mt3lite import note_files, notes, outputs, reading, scoring, stepping, weights
+from mt3lite import note_files, notes, outputs, reading, scoring, stepping, tuning, weights
 from mt3lite.errors import InputError, reason
 from mt3lite.scoring import Scored
 from mt3lite.training import datasets
@@ -33,6 +33,7 @@ def evaluate(
     tracks: Sequence[datasets.Track],
     settings: scoring.Settings = scoring.Settings(),  # noqa: B008  frozen
     *,
+    tuning_hz: float | None = None,
     workdir: Path | None = None,
     complain: Callable[[str], None] | None = None,
 ) -> Iterator[Scored]:
@@ -42,18 +43,25 @@ def evaluate(
         transcriber: the model.
         tracks: what to transcribe.
         settings: how to score.
+        tuning_hz: the frequency of A4 in all recordings; None to listen for it in each.
         workdir: keeps the transcriptions; those that are there are taken from there, if they are of the same model,
-            precision, version and recording. None: nothing is kept.
+            precision, tuning, version and recording. None: nothing is kept.
         complain: told of what is odd about a track, and of a track that cannot be read, which is then left out. Without
             it that is raised.
 
     Raises:
-        InputError: an audio or a MIDI file cannot be read, and there is nobody to complain to.
+        InputError: an audio or a MIDI file cannot be read, and there is nobody to complain to; the model's spectrogram
+            cannot be tuned so.
     """
+    if tuning_hz is not None:
+        tuning.tuned(transcriber.model.config.spectrogram, tuning_hz)  # it concerns all tracks alike
     for track in tracks:
         try:
             reference = notes.read_midi(track.midi)
-            heard = _kept(transcriber, track, workdir) if workdir else _transcribe(transcriber, track)
+            if workdir:
+                heard = _kept(transcriber, track, tuning_hz, workdir)
+            else:
+                heard = _transcribe(transcriber, track, tuning_hz)
         except InputError as error:
             if complain is None:
                 raise
@@ -73,9 +81,9 @@ def evaluate(
         yield Scored(score, reference, heard.notes)
 
 
-def _transcribe(transcriber: Transcriber, track: datasets.Track) -> _Heard:
+def _transcribe(transcriber: Transcriber, track: datasets.Track, tuning_hz: float | None) -> _Heard:
     rate = transcriber.model.config.spectrogram.sample_rate
-    found = transcriber.transcribe(track.audio or datasets.load_samples(track, rate))
+    found = transcriber.transcribe(track.audio or datasets.load_samples(track, rate), tuning_hz=tuning_hz)
     return _Heard(found.notes, found.duration_seconds, found.invalid_events, found.dropped_events)
 
 
@@ -84,20 +92,21 @@ def model_key(model: weights.Model) -> str:
     return _sha256(model.path / weights.CONFIG_FILE)[:12]
 
 
-def _kept(transcriber: Transcriber, track: datasets.Track, workdir: Path) -> _Heard:
+def _kept(transcriber: Transcriber, track: datasets.Track, tuning_hz: float | None, workdir: Path) -> _Heard:
     """Return what `workdir` holds of a track, after putting it there if need be.
 
     What is new is read back, too, so that a run that was interrupted scores the same numbers as one that was not.
     """
     other = "" if transcriber.precision == stepping.FLOAT32 else f"-{transcriber.precision}"
-    folder = workdir / f"{model_key(transcriber.model)}{other}"
+    told = "" if tuning_hz is None else f"-{tuning_hz}hz"
+    folder = workdir / f"{model_key(transcriber.model)}{other}{told}"
     name = urllib.parse.quote(track.id, safe=" ", errors="backslashreplace")
     if len(name) > LONGEST_NAME:
         name = hashlib.sha256(name.encode()).hexdigest()
     path = folder / f"{name}.json"
     made_of = {"version": mt3lite.__version__, "audio_sha256": [_sha256(each) for each in track.recordings]}
     if not path.is_file() or _about(path)["made_of"] != made_of:
-        found = _transcribe(transcriber, track)
+        found = _transcribe(transcriber, track, tuning_hz)
         about = {
             "made_of": made_of,
             "duration_seconds": found.duration_seconds,

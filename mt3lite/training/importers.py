@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mt3lite import audio, notes, reading
-from mt3lite.errors import InputError, reason, shown
+from mt3lite.errors import InputError, reason, shown, some
 from mt3lite.training import arranging, datasets, importing, slakh
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery, Imported, import_dataset, rows_to_notes, table_rows
@@ -296,13 +296,13 @@ def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
     used = {candidate.track.midi for candidate in candidates}
     lonely_midis = [path.name for paths in midis.values() for path in paths if path not in used]
     remarks = [
-        f"left aside, as they have no {wanted} of the same name: {_some(names)}"
+        f"left aside, as they have no {wanted} of the same name: {some(names)}"
         for wanted, names in (("MIDI file", alone), ("recording", lonely_midis))
         if names
     ]
     twice = [name for name, count in Counter(candidate.track.id for candidate in candidates).items() if count > 1]
     if twice:
-        raise InputError(f"{root}: several recordings of one name in one folder: {_some(twice)}; keep one of each")
+        raise InputError(f"{root}: several recordings of one name in one folder: {some(twice)}; keep one of each")
     return _of(root, Discovery(candidates, remarks), "no recording has a MIDI file of the same name")
 
 
@@ -312,11 +312,6 @@ def _partner(path: Path, recordings: list[Path], midis: list[Path]) -> Path | No
     if beside:
         return beside[0]
     return midis[0] if len(midis) == 1 and len(recordings) == 1 else None
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def run(name: str, root: Path, out: Path | None = None, *, split: str | None = None, **options) -> Imported:
