@@ -23,7 +23,7 @@ AROUND = 1.2  # by which the tempo may be faster or slower than the one that is 
 BARS = (2, 3, 4)  # beats in a bar
 
 _TEMPO_CHANGE = 60.0  # log chance of a tempo falls by this for each change by its whole
-_MORE_BEATS = 2.0  # log odds that a beat gets on top: without, rows with fewer beats than the music are chosen
+_MORE_BEATS = 2.5  # log odds that a beat gets on top: without, rows with fewer beats than the music are chosen
 _BAR_CHANGE = 1e-3  # chance of another kind of bar at the end of one
 _LEAST_ACTIVITY = 1e-3  # nothing is impossible
 _AFTER_SECONDS = 0.5  # of the last onset, in which beats are looked for

@@ -35,7 +35,7 @@ BLOCK = re.compile(r"(?:^ *<!-- not run: ([^\n]+) -->\n+)?^( *)```(\w*)\n(.*?)^ 
 NOT_RUN = {
     "README.md": 2,
     "docs/data.md": 5,
-    "docs/evaluation.md": 2,
+    "docs/evaluation.md": 3,
     "docs/from-magenta-mt3.md": 1,
     "docs/t5x.md": 9,
     "docs/training.md": 14,

@@ -21,6 +21,7 @@ import generated  # noqa: E402  (beside this file)
 FROM_ELSEWHERE = {
     "data/models/small/README.md": "models/small.md",
     "data/models/small/log.md": "models/small-log.md",
+    "data/models/beats/README.md": "models/beats.md",
     "data/benchmark/README.md": "benchmark-set.md",
     "data/demo/picture.png": "pictures/demo.png",
     "CHANGELOG.md": "changelog.md",
