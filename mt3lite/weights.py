@@ -6,7 +6,7 @@ A model folder holds two files:
   ...}``, where ``origin`` says what the weights were made from and ``config`` is a `Config`.
 - ``model.safetensors``: one tensor per parameter, named by its path, ``encoder/layers_0/attention/query/kernel``.
 
-Bundled models are the folders in ``mt3lite/assets``. Reading a model folder runs no code from it.
+Bundled models are the folders in ``mt3lite/assets`` that have settings. Reading a model folder runs no code from it.
 """
 
 import dataclasses
