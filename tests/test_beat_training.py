@@ -115,6 +115,8 @@ def test_it_learns_and_says_what_from(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "CHANNELS", 8)
     monkeypatch.setattr(train, "BLOCKS", 4)
     monkeypatch.setattr(train, "KEPT", 0.5)
+    monkeypatch.setattr(train, "SECONDS", 10)
+    monkeypatch.setattr(train, "NUM_FRAMES", 500)
     path = kept(tmp_path / "pieces.npz", 4)
     out, curve, manifest = (tmp_path / name for name in ("w.safetensors", "curve.csv", "train.jsonl.gz"))
     line = [path, out, "--curve", curve, "--manifest", manifest, "--steps", 200]
