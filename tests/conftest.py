@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from flax import traverse_util
+from jax.experimental.compilation_cache import compilation_cache as compilation_cache_of_jax
 
 from mt3lite import config, network, weights
 
@@ -47,6 +48,19 @@ def compilation_cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         yield folder
+
+
+@pytest.fixture
+def nothing_from_jax():
+    """Let JAX's own cache give nothing, whatever trainings before have put there: what it gives, we do not keep."""
+
+    def use(cache: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", cache)
+        compilation_cache_of_jax.reset_cache()
+
+    use(False)
+    yield
+    use(True)
 
 
 @pytest.fixture(scope="session")
