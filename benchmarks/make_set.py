@@ -62,6 +62,7 @@ def arrange(parts: list[np.ndarray], kind: str, start_seconds: float, seed: int)
 
 
 def cut(part: np.ndarray, start_seconds: float) -> np.ndarray:
+    """Return the notes of a part that begin within an excerpt, from 0 s on."""
     part = part[(part["onset"] >= start_seconds) & (part["onset"] < start_seconds + MUSIC_SECONDS)].copy()
     part["onset"] -= start_seconds
     part["offset"] -= start_seconds

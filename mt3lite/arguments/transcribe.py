@@ -35,32 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="bundled model or model folder (default: %(default)s)",
     )
     parser.add_argument("--format", metavar="mid,json,csv", type=_formats, help="what to write (default: mid)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--instruments",
-        metavar="piano,bass,drums",
-        type=functools.partial(_instruments, complete=False),
-        help="transcribe these and leave out what others play",
-    )
-    which.add_argument(
-        "--ensemble",
-        metavar="violin,cello",
-        dest="instruments",
-        type=functools.partial(_instruments, complete=True),
-        help="nothing else plays: give every note to one of these",
-    )
-    types.add_tuning(parser)
-    parser.add_argument(
-        "--beats",
-        action="store_true",
-        help="find the beats: tempos and bars of the MIDI file are then the music's, not 120 a minute throughout",
-    )
-    parser.add_argument(
-        "--tempo",
-        metavar="BEATS",
-        type=types.tempo,
-        help="--beats, and about how many there are in a minute (default: found, too, or its half or double)",
-    )
+    _add_music(parser)
     parser.add_argument("--plot", action="store_true", help="draw a piano roll too: song.png")
     parser.add_argument(
         "--sonify", action="store_true", help="let it be heard too: song.sonified.wav, left recording, right notes"
@@ -89,6 +64,36 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--verbose", action="store_true", help="print how many tokens were skipped and where the time went, too"
     )
     parser.set_defaults(check=functools.partial(_check, parser))
+
+
+def _add_music(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is known of the music, and what is wanted of it."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--instruments",
+        metavar="piano,bass,drums",
+        type=functools.partial(_instruments, complete=False),
+        help="transcribe these and leave out what others play",
+    )
+    which.add_argument(
+        "--ensemble",
+        metavar="violin,cello",
+        dest="instruments",
+        type=functools.partial(_instruments, complete=True),
+        help="nothing else plays: give every note to one of these",
+    )
+    types.add_tuning(parser)
+    parser.add_argument(
+        "--beats",
+        action="store_true",
+        help="find the beats: tempos and bars of the MIDI file are then the music's, not 120 a minute throughout",
+    )
+    parser.add_argument(
+        "--tempo",
+        metavar="BEATS",
+        type=types.tempo,
+        help="--beats, and about how many there are in a minute (default: found, too, or its half or double)",
+    )
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import prepare  # beside this file
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3] / "benchmarks")]
+sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))  # which has a `train`, too
 import make_set  # noqa: E402
-import prepare  # noqa: E402
 
 from mt3lite.training import arranging, midi_sources  # noqa: E402
 

@@ -15,6 +15,7 @@ import signal
 import sys
 import types
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,11 @@ MOST_SECONDS = 90  # for a file
 # Share of the notes that begin with a beat, to a twelfth of it: in sequences that nobody aligned with beats it is a
 # twelfth, in music a third.
 LEAST_ON_BEAT = 0.2
+# What a file makes its reader raise: of a damaged one, or of notation that partitura does not know.
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, StopIteration),
+    *(AssertionError, SyntaxError, RuntimeError, zipfile.BadZipFile),
+)
 SCORES = ("lieder", "quartets", "orchestra")
 
 
@@ -56,13 +62,14 @@ def read_band(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @functools.cache
 def import_partitura() -> types.ModuleType:
     """Return partitura, imported as if FluidSynth were not there: with it, it fetches a soundfont."""
-    known = {name: sys.modules[name] for name in ("fluidsynth",) if name in sys.modules}
+    before = sys.modules.get("fluidsynth")
     sys.modules["fluidsynth"] = None
     try:
         import partitura
     finally:
         del sys.modules["fluidsynth"]
-        sys.modules.update(known)
+        if before:
+            sys.modules["fluidsynth"] = before
     return partitura
 
 
@@ -124,7 +131,7 @@ def read(kind: str, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             played, beats, downbeats = READERS[kind](path)
-    except Exception as error:  # partitura fails in many ways
+    except UNREADABLE as error:
         return f"{path}: {type(error).__name__}: {error}"
     finally:
         signal.alarm(0)

@@ -2,8 +2,9 @@
 
     python data/models/beats/score.py pieces.npz [--split test] [--json scores.json]
 
-The notes are those of the pieces, a sixth of them left out; scores are played as in training. Of each piece at most two
-minutes from its middle. What is found in recordings, `benchmarks/beats.py` tells.
+The notes are those of the pieces, a sixth of them left out, but for ASAP's, which are as they were played; scores are
+played as in training. Of each piece at most two minutes from its middle. What is found in recordings,
+`benchmarks/beats.py` tells.
 """
 
 import argparse
@@ -13,9 +14,7 @@ from pathlib import Path
 
 import mir_eval
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
-import train
+import train  # beside this file
 
 from mt3lite import beats
 from mt3lite.score_tables import aligned
