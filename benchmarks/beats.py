@@ -51,7 +51,7 @@ def score(reference: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.
 def by_mt3lite(transcriber: mt3lite.Transcriber, recording: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the beats and downbeats in the notes of a recording."""
     beats = transcriber.transcribe(recording).beats
-    return beats.seconds, beats.seconds[beats.is_downbeat]
+    return beats.seconds, beats.downbeat_seconds
 
 
 def by_librosa(recording: Path) -> tuple[np.ndarray, None]:

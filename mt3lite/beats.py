@@ -42,6 +42,11 @@ class Beats:
     is_downbeat: np.ndarray
 
     @property
+    def downbeat_seconds(self) -> np.ndarray:
+        """When bars begin, float64 [bars]."""
+        return self.seconds[self.is_downbeat]
+
+    @property
     def per_minute(self) -> float:
         """The tempo, as the median over the piece; nan for less than two beats."""
         return 60 / float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else float("nan")

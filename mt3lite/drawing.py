@@ -17,7 +17,7 @@ from mt3lite import files, instruments
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 DRUM_COLOUR = "#444444"
-GRID_COLOUR = "#d9d9d9"
+GRID_COLOUR, BAR_COLOUR = "#d9d9d9", "#a0a0a0"
 PIXELS_PER_INCH = 120
 NARROWEST_INCHES = 0.018  # drawn length of a note, which would else vanish in a long piece
 GAP_INCHES = 0.01  # by which a note is drawn shorter, but a quarter at most, so that it does not touch the next
@@ -163,12 +163,21 @@ def legend(panel, entries: Mapping[str, str]) -> None:
     )
 
 
-def finish(panel) -> None:
-    """Draw the lines of seconds, whole ones where there are several, and no box."""
+def finish(panel, bar_seconds: np.ndarray | None = None) -> None:
+    """Draw the lines of bars if there are any, else of seconds, whole ones where there are several; and no box.
+
+    Args:
+        panel: matplotlib's axes.
+        bar_seconds: float64 [bars], when each begins; None: not known.
+    """
     from matplotlib.ticker import MaxNLocator
 
     start, end = panel.get_xlim()
     panel.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=end - start > 4))
     panel.set_axisbelow(True)
-    panel.grid(axis="x", color=GRID_COLOUR, linewidth=0.6)
+    if bar_seconds is None or not len(bar_seconds):
+        panel.grid(axis="x", color=GRID_COLOUR, linewidth=0.6)
+    else:
+        here = bar_seconds[(bar_seconds >= start) & (bar_seconds < end)]
+        panel.vlines(here, 0, 1, BAR_COLOUR, linewidth=0.6, zorder=0.6, transform=panel.get_xaxis_transform())
     panel.spines[["top", "right"]].set_visible(False)

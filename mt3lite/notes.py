@@ -148,12 +148,19 @@ def from_note_sequence(note_sequence: "note_seq.NoteSequence", *, sustain: bool 
     )
 
 
-def to_note_sequence(notes: np.ndarray) -> "note_seq.NoteSequence":
-    """Return a NoteSequence of the notes in their order.
+def to_note_sequence(notes: np.ndarray, *, beats: Beats | None = None) -> "note_seq.NoteSequence":
+    """Return a NoteSequence of the notes in their order; with ``beats`` it has the music's tempos and time signatures.
 
     Instruments are numbered in order of the programs' first appearance, skipping 9, which is all drums' number.
     """
-    note_sequence = import_note_seq().NoteSequence(ticks_per_quarter=tempo_map.STEADY.ticks_per_quarter)
+    tempos = tempo_map.STEADY if beats is None else tempo_map.following(beats)
+    note_sequence = import_note_seq().NoteSequence(ticks_per_quarter=tempos.ticks_per_quarter)
+    if beats is not None:
+        for seconds, microseconds in zip(tempos.seconds.tolist(), tempos.microseconds.tolist(), strict=True):
+            note_sequence.tempos.add(time=seconds, qpm=60e6 / microseconds)
+        for tick, numerator, denominator in tempos.bars:
+            seconds = float(tempos.seconds_at(np.array(tick)))
+            note_sequence.time_signatures.add(time=seconds, numerator=numerator, denominator=denominator)
     instrument_of_program: dict[int, int] = {}
     for onset, offset, pitch, velocity, program, is_drum in notes.tolist():
         if is_drum:

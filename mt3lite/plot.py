@@ -34,7 +34,13 @@ def check_installed() -> None:
 
 
 def write_piano_roll(
-    transcribed: np.ndarray, path: str | os.PathLike, *, title: str, duration_seconds: float, granularity: str
+    transcribed: np.ndarray,
+    path: str | os.PathLike,
+    *,
+    title: str,
+    duration_seconds: float,
+    granularity: str,
+    bar_seconds: np.ndarray | None = None,
 ) -> None:
     """Draw notes into a picture file; the louder a note, the thicker. Arguments as for `piano_roll`.
 
@@ -44,12 +50,19 @@ def write_piano_roll(
         title: written above it.
         duration_seconds: where the time axis ends.
         granularity: how finely instruments are named, one of ``instruments.GRANULARITIES``.
+        bar_seconds: where bars begin.
 
     Raises:
         InputError: matplotlib is not installed, or the file cannot be written.
     """
-    sides = {"": transcribed}
-    drawing.save(piano_roll(sides, title=title, duration_seconds=duration_seconds, granularity=granularity), path)
+    figure = piano_roll(
+        {"": transcribed},
+        title=title,
+        duration_seconds=duration_seconds,
+        granularity=granularity,
+        bar_seconds=bar_seconds,
+    )
+    drawing.save(figure, path)
 
 
 def write_comparison(
@@ -128,7 +141,14 @@ def write_notes_over_spectrogram(
     drawing.save(figure, path)
 
 
-def piano_roll(sides: Mapping[str, np.ndarray], *, title: str, duration_seconds: float, granularity: str):
+def piano_roll(
+    sides: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    duration_seconds: float,
+    granularity: str,
+    bar_seconds: np.ndarray | None = None,
+):
     """Draw notes, or several sides of one piece below each other on the same axes.
 
     A piece of more than `LONGEST_SYSTEM_SECONDS` goes on below, and more instruments than there are colours share
@@ -139,6 +159,7 @@ def piano_roll(sides: Mapping[str, np.ndarray], *, title: str, duration_seconds:
         title: written above.
         duration_seconds: where the time axis ends.
         granularity: how finely instruments are named, one of ``instruments.GRANULARITIES``.
+        bar_seconds: float64 [bars], where bars begin, which have lines then in place of seconds; or None.
 
     Returns:
         The ``matplotlib.figure.Figure``.
@@ -159,7 +180,7 @@ def piano_roll(sides: Mapping[str, np.ndarray], *, title: str, duration_seconds:
             panel.draw(axes, start_seconds, end_seconds, layout.roll_width)
             if end_seconds > layout.duration_seconds:
                 axes.axvspan(layout.duration_seconds, end_seconds, facecolor="#e4e4e4", edgecolor="none", zorder=3)
-            drawing.finish(axes)
+            drawing.finish(axes, bar_seconds)
             if index + 1 < len(panels):
                 axes.tick_params(axis="x", labelbottom=False, length=0)
     figure.axes[-1].set_xlabel("time (s)")

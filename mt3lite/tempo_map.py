@@ -42,6 +42,12 @@ class TempoMap:
         ticks = self.ticks[tempo] + (seconds - self.seconds[tempo]) * per_second
         return np.maximum(np.round(ticks), 0).astype(np.int64)
 
+    def seconds_at(self, ticks: np.ndarray) -> np.ndarray:
+        """Return the times, float64 [...], of ticks from 0 on."""
+        tempo = np.searchsorted(self.ticks, ticks, side="right") - 1
+        per_tick = self.microseconds[tempo] / (1e6 * self.ticks_per_quarter)
+        return self.seconds[tempo] + (ticks - self.ticks[tempo]) * per_tick
+
 
 STEADY = TempoMap(  # note_seq's standard resolution and tempo
     220, np.zeros(1, np.int64), np.zeros(1), np.array([500_000]), [(0, 4, 4)]

@@ -58,7 +58,7 @@ def test_a_tempo_that_wanders_is_followed():
 def test_bars_of_three():
     wanted = 60 / 120 * np.arange(90)
     found = beats.track(waltz(wanted))
-    downbeats = found.seconds[found.is_downbeat]
+    downbeats = found.downbeat_seconds
     assert np.median(np.diff(np.flatnonzero(found.is_downbeat))) == 3
     assert np.median(nearest(downbeats, wanted[::3])) < 0.03
 

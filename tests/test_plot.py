@@ -29,8 +29,13 @@ def figure():
     """Return a function that draws notes and returns the figure."""
     pytest.importorskip("matplotlib", reason="pip install 'mt3lite[plot]'", exc_type=ImportError)
 
-    def draw(piece, duration_seconds=4.0, title="a.wav", **sides):
-        settings = {"title": title, "duration_seconds": duration_seconds, "granularity": "full"}
+    def draw(piece, duration_seconds=4.0, title="a.wav", bar_seconds=None, **sides):
+        settings = {
+            "title": title,
+            "duration_seconds": duration_seconds,
+            "granularity": "full",
+            "bar_seconds": bar_seconds,
+        }
         return plot.piano_roll({"": piece, **sides}, **settings)
 
     return draw
@@ -67,6 +72,17 @@ def test_axes_are_named(figure):
     assert drums.get_xlabel() == "time (s)" and drums.get_xlim() == pitched.get_xlim() == (0.0, 4.0)
     assert [label.get_text() for label in drums.get_yticklabels()] == ["Acoustic Snare"]
     assert [label.get_text() for label in pitched.get_yticklabels()] == ["C2", "C3", "C4"]
+
+
+def test_bars_have_lines_in_place_of_seconds(figure):
+    bars = np.arange(0.25, 50.0, 2.0)
+    for system in figure(PIECE[:3], 50.0, bar_seconds=bars).axes:
+        start, end = system.get_xlim()
+        drawn = [segment[0, 0] for segment in system.collections[-1].get_segments()]
+        assert drawn == bars[(bars >= start) & (bars < end)].tolist()
+        assert not any(line.get_visible() for line in system.get_xgridlines())
+    for nothing in (None, np.zeros(0)):
+        assert all(line.get_visible() for line in figure(PIECE, bar_seconds=nothing).axes[0].get_xgridlines())
 
 
 def test_no_notes_and_no_time_can_be_drawn(figure):

@@ -85,9 +85,7 @@ def test_beats_are_quarters_and_times_stay(tmp_path_factory, gaps, first, bar):
     mean = np.mean(np.diff(found.seconds))
     aside = []
     for lead in np.arange(-1, 2) + round(8 * (tempos.ticks_at(found.seconds[-1:])[0] / 960 - len(gaps))):
-        quarters = (lead / 8 + np.arange(len(found.seconds))) * 960
-        index = np.maximum(np.searchsorted(tempos.ticks, quarters, side="right") - 1, 0)
-        heard = tempos.seconds[index] + (quarters - tempos.ticks[index]) / 960 * tempos.microseconds[index] / 1e6
+        heard = tempos.seconds_at(np.maximum(lead / 8 + np.arange(len(found.seconds)), 0) * 960)
         aside.append(np.abs(heard[1:] - found.seconds[1:]).max())
     assert min(aside) <= 0.026 + mean / 16 * (first < mean)
     # And notes are read where they were, to half a tick.
@@ -109,3 +107,19 @@ def test_the_file_has_the_tempos_and_bars(tmp_path):
     bars = [(tick, one.numerator, one.denominator) for tick, one in messages(tmp_path / "a.mid", "time_signature")]
     assert bars == tempos.bars
     assert mido.MidiFile(tmp_path / "a.mid").ticks_per_beat == 960
+
+
+def test_a_note_sequence_has_what_the_file_has(tmp_path):
+    found = beats(0.5 + np.cumsum(np.repeat([0.4, 0.6], 8)), bar=3, first=1)
+    played = notes.from_rows([(float(at), float(at) + 0.2, 60, 90, 0, False) for at in found.seconds])
+    notes.write_midi(played, tmp_path / "a.mid", beats=found)
+    read = notes.read_note_sequence(tmp_path / "a.mid", (tmp_path / "a.mid").read_bytes())
+    made = notes.to_note_sequence(played, beats=found)
+    assert made.ticks_per_quarter == read.ticks_per_quarter == 960
+    assert len(made.tempos) > 1 and len(made.time_signatures) == 2
+    for ours, theirs in ((made.tempos, read.tempos), (made.time_signatures, read.time_signatures)):
+        assert [each.time for each in ours] == pytest.approx([each.time for each in theirs], abs=1e-6)
+    assert [each.qpm for each in made.tempos] == pytest.approx([each.qpm for each in read.tempos])
+    bars, theirs = ([(each.numerator, each.denominator) for each in of.time_signatures] for of in (made, read))
+    assert bars == theirs == [(numerator, denominator) for _, numerator, denominator in tempo_map.following(found).bars]
+    assert not notes.to_note_sequence(played).tempos

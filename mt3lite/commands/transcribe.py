@@ -172,7 +172,7 @@ def _write(
     }
     if found:
         about["beats_seconds"] = found.seconds.round(6).tolist()
-        about["downbeats_seconds"] = found.seconds[found.is_downbeat].round(6).tolist()
+        about["downbeats_seconds"] = found.downbeat_seconds.round(6).tolist()
     for kind, path in job.outputs.items():
         if kind == "mid":
             notes.write_midi(transcription.notes, path, beats=found)
@@ -188,6 +188,7 @@ def _write(
                     title=job.recording.name,
                     duration_seconds=transcription.duration_seconds,
                     granularity=granularity,
+                    bar_seconds=found.downbeat_seconds if found else None,
                 )
         else:
             sonify.write(transcription.notes, job.recording, path, soundfont, transcription.tuning_hz)

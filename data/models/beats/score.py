@@ -41,7 +41,7 @@ def score(played: np.ndarray, wanted: np.ndarray, downbeats: np.ndarray) -> list
     """Return `SCORES`: F1 within 70 ms, CMLt, AMLt, F1 of downbeats; the first five seconds do not count."""
     found = beats.track(played)
     wanted, given, downbeats, given_downbeats = (
-        mir_eval.beat.trim_beats(each) for each in (wanted, found.seconds, downbeats, found.seconds[found.is_downbeat])
+        mir_eval.beat.trim_beats(each) for each in (wanted, found.seconds, downbeats, found.downbeat_seconds)
     )
     continuity = mir_eval.beat.continuity(wanted, given)
     return [
