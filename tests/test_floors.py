@@ -68,6 +68,7 @@ FLOORS = (
         "training.checks",
         "training.importing",
         "training.slakh",
+        "training.drum_datasets",
         "training.importers",
         "training.midi_sources",
         "training.voicing",

@@ -9,7 +9,7 @@ from dataset_trees import by_id, midi, pitches, sound, table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mt3lite import cli, instruments, metrics, notes
+from mt3lite import cli, notes
 from mt3lite.arguments import data as data_arguments
 from mt3lite.errors import InputError
 from mt3lite.training import checks, datasets, importers, importing
@@ -250,81 +250,6 @@ def test_urmp_faults(urmp):
     assert "Notes_2_vc_11_Maria.txt: lines of onset, frequency and duration are wanted" in str(error.value)
 
 
-# --- MDB Drums ---
-
-MDB_CLASSES = {  # the publisher's, but for the side stick, SST, which is "OT" to it
-    "Kick": {"KD"},
-    "Snare": {"SD", "SDB", "SDD", "SDF", "SDG", "SDNS", "SST"},
-    "Tom": {"HIT", "MHT", "HFT", "LFT"},
-    "Hi-hat": {"CHH", "OHH", "PHH"},
-    "Cymbal": {"RDC", "RDB", "CRC", "CHC", "SPC"},
-    metrics.OTHER_DRUMS: {"TMB"},
-}
-
-
-@pytest.fixture
-def mdb_drums(tmp_path):
-    root = tmp_path / "MDB Drums"
-    for name in ("MusicDelta_Rock", "MusicDelta_Punk"):
-        sound(root / f"audio/drum_only/{name}_Drum.wav")
-        sound(root / f"audio/full_mix/{name}_MIX.wav")
-        for kind, strokes in (("class", "KD HH SD"), ("subclass", "KD OHH SDG")):
-            path = root / f"annotations/{kind}/{name}_{kind}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(f"{0.02 * i:.6f} \t {stroke} \n" for i, stroke in enumerate(strokes.split())))
-    return tmp_path
-
-
-def test_mdb_drums(mdb_drums):
-    sound(mdb_drums / "MDB Drums/audio/drum_only/MusicDelta_Blues_Drum.wav")
-    imported = importers.run("mdb-drums", mdb_drums)
-    tracks = by_id(imported)
-    assert {name: track.split for name, track in tracks.items()} == dict.fromkeys(
-        ("MusicDelta_Rock", "MusicDelta_Punk"), "test"
-    )
-    track = tracks["MusicDelta_Rock"]
-    assert track.audio == mdb_drums / "MDB Drums/audio/drum_only/MusicDelta_Rock_Drum.wav"
-    assert track.license == "CC-BY-NC-SA-4.0"
-    assert pitches(track.midi) == [(36, 0, True), (46, 0, True), (38, 0, True)]
-    played = notes.read_midi(track.midi)
-    assert played["velocity"].tolist() == [100] * 3
-    np.testing.assert_allclose(played["onset"], [0.0, 0.02, 0.04], atol=1e-4)
-    np.testing.assert_allclose(played["offset"], [0.05, 0.07, 0.09], atol=1e-4)
-    assert imported.remarks[0] == "1 recordings have no annotation: MusicDelta_Blues"
-
-
-def test_each_subclass_of_mdb_drums_is_of_its_class(mdb_drums):
-    subclasses = [subclass for group in MDB_CLASSES.values() for subclass in sorted(group)]
-    assert sorted(subclasses) == sorted(importers.MDB_DRUMS_PITCHES) and len(subclasses) == 21
-    path = mdb_drums / "MDB Drums/annotations/subclass/MusicDelta_Rock_subclass.txt"
-    path.write_text("".join(f"{0.04 * i}\t{subclass}\n" for i, subclass in enumerate(subclasses)))
-    played = notes.read_midi(by_id(importers.run("mdb-drums", mdb_drums))["MusicDelta_Rock"].midi)
-    counts = {name: row["Onset F1"].matched for name, row in metrics.by_drum_class(played, played).items()}
-    assert counts == {name: len(group) for name, group in MDB_CLASSES.items()}
-    names = [name for name, group in MDB_CLASSES.items() for _ in group]
-    for pitch, name in zip(played["pitch"].tolist(), names, strict=True):
-        assert pitch in instruments.DRUM_CLASSES.get(name, {54})
-
-
-def test_mdb_drums_faults(mdb_drums):
-    folder = mdb_drums / "MDB Drums/annotations/subclass"
-    (mdb_drums / "MDB Drums/audio/drum_only/MusicDelta_Rock_Drum.wav").unlink()
-    (folder / "MusicDelta_Punk_subclass.txt").write_text("0.1 \t KD \n\n0.2 \t HH \n")
-    for name, text in (("A", "0.1\n"), ("B", "soon\tKD\n"), ("C", "nan\tKD\n"), ("D", "-0.1\tKD\n")):
-        sound(mdb_drums / f"MDB Drums/audio/drum_only/{name}_Drum.wav")
-        (folder / f"{name}_subclass.txt").write_text(text)
-    with pytest.raises(InputError) as error:
-        importers.run("mdb-drums", mdb_drums)
-    message = str(error.value)
-    assert message.startswith(f"{mdb_drums}: 6 faults\n") and message.count("\n") == 6
-    assert f"no such file: {mdb_drums}/MDB Drums/audio/drum_only/MusicDelta_Rock_Drum.wav" in message
-    assert "MusicDelta_Punk_subclass.txt: the subclass 'HH' is none of KD, SD, " in message
-    assert "A_subclass.txt: lines of onset and subclass are wanted: not enough values" in message
-    assert "B_subclass.txt: lines of onset and subclass are wanted: could not convert" in message
-    assert "C_subclass.txt: a note of pitch 36, program 0, nan to nan s is none" in message
-    assert "D_subclass.txt: a note of pitch 36, program 0, -0.1 to -0.05 s is none" in message
-
-
 # --- a folder of one's own ---
 
 
@@ -442,7 +367,7 @@ def test_a_table_cannot_have_files_written_outside(maestro, tmp_path, absolute):
     named = str(tmp_path / "elsewhere" / "x.wav") if absolute else "../elsewhere/x.wav"
     csv_path = maestro / "maestro-v3.0.0.csv"
     csv_path.write_text(csv_path.read_text().replace("2004/A_wav--1.wav", named))
-    with pytest.raises(InputError, match=r"x\.wav: lies outside of .*, so it is not converted"):
+    with pytest.raises(InputError, match=r"x\.wav: lies outside of .*, so it is not written or converted"):
         importers.run("maestro", maestro, tmp_path / "out", convert=True)
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["x.wav"]
 

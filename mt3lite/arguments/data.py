@@ -9,7 +9,10 @@ from mt3lite.arguments import types
 
 SPLITS = ("train", "validation", "test")
 PICTURES = (".png", ".svg", ".pdf")
-DATASETS = ("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "mdb-drums", "folder")
+DATASETS = (
+    *("maestro", "slakh2100", "cerberus4", "guitarset", "musicnet", "musicnet-em", "urmp", "mdb-drums", "groove"),
+    "folder",
+)
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -3,7 +3,7 @@
 An importer takes (root, out): the dataset's folder and the folder of the manifest. Splits are the publisher's where
 there are any, else those of MT3 (Gardner et al. 2022, "MT3: Multi-Task Multitrack Music Transcription", appendix), so
 that scores can be compared with it. MusicNet's are MT3's, too: its publisher's ten test recordings leave no
-validation split. MDB Drums is all test: its 21 minutes do more for scores than for training.
+validation split.
 """
 
 import functools
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mt3lite import audio, notes, reading
-from mt3lite.errors import InputError, reason, shown, some
-from mt3lite.training import arranging, datasets, importing, slakh
+from mt3lite.errors import InputError, reason, some
+from mt3lite.training import datasets, drum_datasets, importing, slakh
 from mt3lite.training.datasets import Stem, Track
 from mt3lite.training.importing import Candidate, Discovery, Imported, import_dataset, rows_to_notes, table_rows
 
@@ -38,18 +38,6 @@ URMP_PROGRAMS = {
 }  # fmt: skip
 _URMP_NOTES = re.compile(r"Notes_(?P<number>\d+)_(?P<code>[a-z]+)_.+\.txt")
 
-# The 21 subclasses of MDB Drums (Southall et al. 2017) and General MIDI's drum for each. It has but one snare for those
-# struck with brushes (SDB), as a drag (SDD), a flam (SDF) or a ghost note (SDG), or without their wires (SDNS).
-MDB_DRUMS_PITCHES = {
-    "KD": 36,
-    "SD": 38, "SDB": 38, "SDD": 38, "SDF": 38, "SDG": 38, "SDNS": 38,
-    "SST": 37,  # side stick: the publisher's class is "other"; here it is a snare's, as in `instruments.DRUM_CLASSES`
-    "CHH": 42, "PHH": 44, "OHH": 46,
-    "LFT": 41, "HFT": 43, "MHT": 48, "HIT": 50,
-    "CRC": 49, "CHC": 52, "SPC": 55, "RDC": 51, "RDB": 53,
-    "TMB": 54,
-}  # fmt: skip
-
 HELD_OUT_FRACTION = 0.2  # of a plain folder: half for validation, half for test
 MIDI_SUFFIXES = (".mid", ".midi")
 
@@ -61,17 +49,6 @@ class Importer:
     find: Callable[[Path, Path], Discovery]
     title: str
     license: str  # of recordings and notes, as an SPDX identifier; "": the publisher names none
-
-
-def _of(root: Path, found: Discovery, what: str) -> Discovery:
-    """Return `found`, after a look whether there is anything.
-
-    Raises:
-        InputError: there is nothing; `what` is what was looked for.
-    """
-    if not found.candidates and not found.faults:
-        raise InputError(f"{root}: this is not the dataset: {what}")
-    return found
 
 
 def maestro(root: Path, out: Path) -> Discovery:
@@ -106,7 +83,7 @@ def guitarset(root: Path, out: Path) -> Discovery:
         midi = out / "midi" / f"{path.stem}.mid"
         read = functools.partial(_read_guitarset, path, midi)
         candidates.append(Candidate(Track(path.stem, split, recording, midi, source=path.stem), read))
-    return _of(root, Discovery(candidates, faults=faults), "no *.jams file in it")
+    return importing.checked(root, Discovery(candidates, faults=faults), "no *.jams file in it")
 
 
 def _read_guitarset(path: Path, midi: Path) -> dict[Path, np.ndarray]:
@@ -140,7 +117,7 @@ def musicnet(root: Path, out: Path) -> Discovery:
         source = _musicnet_titles(path.parent.parent).get(path.stem, "")
         track = Track(path.stem, _musicnet_split(path.stem), recording, midi, source=source)
         candidates.append(Candidate(track, functools.partial(_read_musicnet, path, midi)))
-    return _of(root, Discovery(candidates), "no train_labels/*.csv in it")
+    return importing.checked(root, Discovery(candidates), "no train_labels/*.csv in it")
 
 
 def musicnet_em(root: Path, out: Path) -> Discovery:
@@ -154,7 +131,7 @@ def musicnet_em(root: Path, out: Path) -> Discovery:
         candidates.append(Candidate(Track(name, _musicnet_split(name), recording, midi, source=source)))
     unlabelled = sorted(set(recordings) - set(found))
     remarks = [f"{len(unlabelled)} recordings have no MIDI file: {', '.join(unlabelled)}"] if unlabelled else []
-    return _of(root, Discovery(candidates, remarks), "no musicnet_em/*.mid in it")
+    return importing.checked(root, Discovery(candidates, remarks), "no musicnet_em/*.mid in it")
 
 
 def _musicnet_split(name: str) -> str:
@@ -214,7 +191,7 @@ def urmp(root: Path, out: Path) -> Discovery:
         track = Track(name, split, mix, midi, source=name, stems=stems)
         read = functools.partial(_read_urmp, [mix.with_name(player[0]) for player in players], track)
         candidates.append(Candidate(track, read))
-    return _of(root, Discovery(candidates, faults=faults), "no AuMix_*.wav in it")
+    return importing.checked(root, Discovery(candidates, faults=faults), "no AuMix_*.wav in it")
 
 
 def _read_urmp(paths: list[Path], track: Track) -> dict[Path, np.ndarray]:
@@ -236,41 +213,6 @@ def _read_urmp(paths: list[Path], track: Track) -> dict[Path, np.ndarray]:
         except (ValueError, IndexError, OverflowError) as error:
             raise InputError(f"{path}: lines of onset, frequency and duration are wanted: {reason(error)}") from error
     return {track.midi: notes.sort(np.concatenate([notes.empty(), *parts.values()])), **parts}
-
-
-def mdb_drums(root: Path, out: Path) -> Discovery:
-    """MDB Drums: ``annotations/subclass/*_subclass.txt`` and the drums alone, ``audio/drum_only/*_Drum.wav``.
-
-    Its full mixes are left aside: their other instruments have no notes, and a network would learn not to hear them.
-    """
-    recordings = {path.name.removesuffix("_Drum.wav"): path for path in sorted(root.rglob("*_Drum.wav"))}
-    found = {path.name.removesuffix("_subclass.txt"): path for path in sorted(root.rglob("*_subclass.txt"))}
-    candidates = []
-    for name, path in found.items():
-        recording = recordings.get(name, path.parents[2] / "audio" / "drum_only" / f"{name}_Drum.wav")
-        midi = out / "midi" / f"{name}.mid"
-        read = functools.partial(_read_mdb_drums, path, midi)
-        candidates.append(Candidate(Track(name, "test", recording, midi, source=name), read))
-    alone = sorted(set(recordings) - set(found))
-    remarks = [f"{len(alone)} recordings have no annotation: {', '.join(alone)}"] if alone else []
-    return _of(root, Discovery(candidates, remarks), "no *_subclass.txt in it")
-
-
-def _read_mdb_drums(path: Path, midi: Path) -> dict[Path, np.ndarray]:
-    """Read the strokes: lines of onset (s) and subclass."""
-    rows = []
-    for line in reading.read_text(path).splitlines():
-        if not line.strip():
-            continue
-        try:
-            onset, subclass = line.split()
-            onset_seconds = float(onset)
-        except ValueError as error:
-            raise InputError(f"{path}: lines of onset and subclass are wanted: {reason(error)}") from error
-        if subclass not in MDB_DRUMS_PITCHES:
-            raise InputError(f"{path}: the subclass {shown(subclass)} is none of {', '.join(MDB_DRUMS_PITCHES)}")
-        rows.append((onset_seconds, onset_seconds + arranging.DRUM_NOTE_SECONDS, MDB_DRUMS_PITCHES[subclass], 0))
-    return {midi: rows_to_notes(rows, path, is_drum=True)}
 
 
 def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
@@ -303,7 +245,7 @@ def folder(root: Path, out: Path, *, split: str | None = None) -> Discovery:
     twice = [name for name, count in Counter(candidate.track.id for candidate in candidates).items() if count > 1]
     if twice:
         raise InputError(f"{root}: several recordings of one name in one folder: {some(twice)}; keep one of each")
-    return _of(root, Discovery(candidates, remarks), "no recording has a MIDI file of the same name")
+    return importing.checked(root, Discovery(candidates, remarks), "no recording has a MIDI file of the same name")
 
 
 def _partner(path: Path, recordings: list[Path], midis: list[Path]) -> Path | None:
@@ -340,6 +282,7 @@ IMPORTERS = {
     "musicnet": Importer(musicnet, "MusicNet", "CC-BY-4.0"),
     "musicnet-em": Importer(musicnet_em, "MusicNet with the labels of MusicNetEM", "CC-BY-NC-SA-4.0"),
     "urmp": Importer(urmp, "URMP", ""),
-    "mdb-drums": Importer(mdb_drums, "MDB Drums: its drums alone", "CC-BY-NC-SA-4.0"),
+    "mdb-drums": Importer(drum_datasets.mdb_drums, "MDB Drums: its drums alone", "CC-BY-NC-SA-4.0"),
+    "groove": Importer(drum_datasets.groove, "Groove MIDI Dataset, or its expanded one, E-GMD", "CC-BY-4.0"),
     "folder": Importer(folder, "recordings with MIDI files of the same name", ""),
 }

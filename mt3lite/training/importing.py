@@ -46,6 +46,17 @@ class Discovery:
     faults: list[str] = field(default_factory=list)  # of tracks that did not even become candidates
 
 
+def checked(root: Path, found: Discovery, what: str) -> Discovery:
+    """Return `found`, after a look whether there is anything.
+
+    Raises:
+        InputError: there is nothing; `what` is what was looked for.
+    """
+    if not found.candidates and not found.faults:
+        raise InputError(f"{root}: this is not the dataset: {what}")
+    return found
+
+
 @dataclass(frozen=True)
 class Imported:
     """What became of it."""
@@ -134,6 +145,7 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
         if missing:
             return track, checks.Findings(tuple(f"no such file: {reason(str(path))}" for path in missing)), 0
         for path, played in (candidate.read_notes() if candidate.read_notes else {}).items():
+            _below(path, job.out)
             lasting = played[played["offset"] > played["onset"]]
             dropped += len(played) - len(lasting)
             files.make_folder(path.parent)
@@ -175,10 +187,7 @@ def _convert_file(path: Path, job: _Job) -> Path:
     Raises:
         InputError: the recording cannot be read, or the file cannot be written.
     """
-    below = Path(os.path.relpath(path, job.root))
-    if below.parts[0] == "..":  # a table may name any file; where it names one to write is not for it to say
-        raise InputError(f"{path}: lies outside of {job.root}, so it is not converted")
-    converted = job.out / CONVERTED_FOLDER / below.with_suffix(".flac")
+    converted = job.out / CONVERTED_FOLDER / _below(path, job.root).with_suffix(".flac")
     if converted.is_file() and converted.stat().st_mtime >= path.stat().st_mtime:
         return converted
     files.make_folder(converted.parent)
@@ -188,6 +197,18 @@ def _convert_file(path: Path, job: _Job) -> Path:
             for block in audio.stream(path, CONVERTED_RATE):
                 file.write(block)
     return converted
+
+
+def _below(path: Path, folder: Path) -> Path:
+    """Return where a file lies below a folder; a table may name any file, but not one to write elsewhere.
+
+    Raises:
+        InputError: it lies elsewhere.
+    """
+    below = Path(os.path.relpath(path, folder))
+    if below.parts[0] == "..":
+        raise InputError(f"{path}: lies outside of {folder}, so it is not written or converted")
+    return below
 
 
 def write_midi(played: np.ndarray, path: str | os.PathLike) -> None:

@@ -84,9 +84,10 @@ def imported(name: str, root, out) -> None:
     importers.run(name, root, out, convert=True, skip_faulty=True, overwrite=True)
 
 
-def outside(folder, *inside) -> set[str]:
-    """Return all files of a folder that are in none of some folders of it."""
-    return {str(path) for path in folder.rglob("*") if path.is_file() and not any(map(path.is_relative_to, inside))}
+def outside(folder, *inside) -> set[tuple[str, int]]:
+    """Return all files of a folder that are in none of some folders of it, and when they were written."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not any(map(path.is_relative_to, inside)))
+    return {(str(path), path.stat().st_mtime_ns) for path in found}
 
 
 def run_import(name: str, tmp_path, kind: str) -> None:
@@ -124,6 +125,23 @@ def test_tables_of_maestro(tmp_path):
     shown()
 
 
+def test_tables_of_groove(tmp_path):
+    put(tmp_path / "root" / "drummer1", "a")
+    heads, whole = ("style", "split", "midi_filename", "audio_filename"), ("rock", "train", "drummer1/a.mid")
+
+    @fuzz(40)
+    @given(st.lists(st.tuples(st.integers(0, 3), CELLS), max_size=3))
+    def shown(changes):
+        row = [*whole, "drummer1/a.wav"]
+        for place, cell in changes:
+            row[place] = cell
+        text = table([heads, [*whole, "drummer1/a.wav"], row])
+        (tmp_path / "root" / "info.csv").write_text(text, encoding="utf-8", errors="surrogatepass")
+        run_import("groove", tmp_path, "tables")
+
+    shown()
+
+
 def test_a_table_cannot_have_files_written_elsewhere(tmp_path):
     put(tmp_path / "root" / "2004", "a")
     put(tmp_path / "elsewhere", "b")
@@ -132,6 +150,9 @@ def test_a_table_cannot_have_files_written_elsewhere(tmp_path):
         text = table([heads, ("C", "T", "train", "2004/a.mid", name)])
         (tmp_path / "root" / "maestro-v3.0.0.csv").write_text(text)
         run_import("maestro", tmp_path, "tables")
+        row = ("rock", "train", name.replace(".wav", ".mid"), "2004/a.wav")
+        (tmp_path / "root" / "info.csv").write_text(table([("style", "split", "midi_filename", "audio_filename"), row]))
+        run_import("groove", tmp_path, "tables")
 
 
 def test_metadata_of_slakh(tmp_path):
