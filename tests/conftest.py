@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ from flax import traverse_util
 from jax.experimental.compilation_cache import compilation_cache as compilation_cache_of_jax
 
 from mt3lite import config, network, weights
+
+# How long an example takes depends on the machine and what else it does, and the first on what gets loaded.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -371,7 +371,7 @@ def as_told(array, vocab, config):
     st.sampled_from([1, 127]),
     st.sampled_from([7, 100, 1000]),
 )
-@hypothesis.settings(max_examples=80, deadline=None)
+@hypothesis.settings(max_examples=80)
 def test_decoding_undoes_encoding(array, segment_frames, config, num_velocity_bins, max_shift_steps):
     vocab = Vocabulary(VocabularyConfig(num_velocity_bins=num_velocity_bins, max_shift_steps=max_shift_steps))
     num_frames = 1200
@@ -393,7 +393,7 @@ def test_decoding_undoes_encoding(array, segment_frames, config, num_velocity_bi
 
 
 @hypothesis.given(pieces(), st.integers(20, 300), st.sampled_from(["full", "midi_class", "flat"]))
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 def test_overlaps_never_contradict_themselves(array, segment_frames, granularity):
     """Whatever overlaps, and whatever the granularity makes overlap, the target is a consistent story."""
     for config in (CodecConfig("notes_with_ties", granularity), CodecConfig("notes", granularity)):
@@ -429,7 +429,7 @@ def test_an_hour_does_not_drift():
     st.sampled_from(codec.COMPATIBILITIES),
     st.integers(1, 500),
 )
-@hypothesis.settings(max_examples=80, deadline=None)
+@hypothesis.settings(max_examples=80)
 def test_any_integers_decode(segments, events, compatibility, segment_steps):
     config = CodecConfig(events=events, compatibility=compatibility)
     decoder = SegmentDecoder(vocabulary_of(127), config)
@@ -445,7 +445,7 @@ def test_any_integers_decode(segments, events, compatibility, segment_steps):
 
 
 @hypothesis.given(st.lists(st.integers(3, 1390), max_size=60), st.integers(1, 300))
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 def test_decoded_notes_do_not_overlap(ids, end_step):
     decoder = decode_piece([ids, ids], [0, end_step, 2 * end_step], VOCABULARY, TIES)
     pitched = decoder.finish()

@@ -246,7 +246,7 @@ NOTES = st.lists(
 
 
 @grammars(GRAMMARS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows=NOTES)
 def test_accepts_every_target(grammar, rows):
     piece = notes.from_rows((on / 200, (on + length) / 200, *rest) for on, length, *rest in rows)

@@ -332,7 +332,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
 def test_any_notes_survive_the_file(tmp_path, rows):
     rows = [(0.05 * on, 0.05 * (on + length + 1), *rest) for on, length, *rest in rows]

@@ -33,7 +33,7 @@ def spans_and_pitches(note_array):
     return np.stack([note_array["onset"], note_array["offset"]], axis=1), frequencies_hz
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, ROWS, st.booleans())
 def test_pairs_are_those_of_mir_eval(reference_rows, estimate_rows, offsets):
     reference, estimate = (make((*row[:5], False) for row in rows) for rows in (reference_rows, estimate_rows))
@@ -44,7 +44,7 @@ def test_pairs_are_those_of_mir_eval(reference_rows, estimate_rows, offsets):
     assert [tuple(pair) for pair in pairs.tolist()] == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, ROWS)
 def test_pairs_with_equal_velocities_are_those_of_mir_eval(reference_rows, estimate_rows):
     reference, estimate = (make((*row[:5], False) for row in rows) for rows in (reference_rows, estimate_rows))
@@ -58,7 +58,7 @@ def test_pairs_with_equal_velocities_are_those_of_mir_eval(reference_rows, estim
     assert [tuple(pair) for pair in pairs.tolist()] == [tuple(map(int, pair)) for pair in expected]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, ROWS, st.sampled_from(["flat", "midi_class", "full"]))
 def test_every_note_is_a_hit_or_a_miss_or_an_extra(reference_rows, estimate_rows, granularity):
     reference, estimate = make(reference_rows), make(estimate_rows)

@@ -145,7 +145,7 @@ def test_crop_keeps_what_sounds_on():
 
 
 @hypothesis.given(note_arrays(), st.integers(0, 300), st.integers(1, 300))
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_crop_of_crop_is_crop(array, start, length):
     whole = notes.crop(array, 0.0, 100.0)
     assert np.array_equal(whole, array)
@@ -156,7 +156,7 @@ def test_crop_of_crop_is_crop(array, start, length):
 
 
 @hypothesis.given(note_arrays())
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=100)
 def test_trimmed_notes_do_not_overlap(array):
     trimmed = notes.trim_overlaps(array)
     assert (trimmed["onset"] < trimmed["offset"]).all()
@@ -169,7 +169,7 @@ def test_trimmed_notes_do_not_overlap(array):
 
 
 @hypothesis.given(note_arrays())
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=30)
 def test_note_sequence_round_trip(array):
     note_sequence = notes.to_note_sequence(array)
     assert np.array_equal(notes.from_note_sequence(note_sequence), array)

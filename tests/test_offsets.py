@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mt3lite import notes, offsets
@@ -63,7 +63,6 @@ def test_no_notes_and_no_steps():
     assert likeliest(stays(0), [0]) == [1]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_other_end_would_be_right_more_often(seed):
     """But for those before the note has ended with a chance of a quarter."""

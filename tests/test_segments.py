@@ -85,7 +85,7 @@ def test_sample_span():
 
 @pytest.mark.parametrize("config", [ZEROS, AUDIO], ids=["zeros", "audio"])
 @pytest.mark.parametrize("frames", [SMALL, CENTERED], ids=["left", "centered"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     num_samples=st.integers(0, 700),
     batch_segments=st.integers(1, 4),

@@ -82,7 +82,7 @@ def assert_playable(played):
         assert low <= note["pitch"] <= high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS)
 def test_invented_pieces_are_playable(seed):
     played = synthetic.procedural_notes(20.0, np.random.default_rng(seed), 32)
@@ -90,7 +90,7 @@ def test_invented_pieces_are_playable(seed):
     assert played["onset"].max(initial=0) < 21.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SEEDS, st.sampled_from([80, None]))
 def test_arranged_pieces_are_playable(seed, velocity):
     rng = np.random.default_rng(seed)

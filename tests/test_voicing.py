@@ -8,7 +8,7 @@ from mt3lite.training import arranging, synthetic, voicing
 SEEDS = st.integers(0, 10**6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_moved_keys_stay_within_the_instruments_range(seed):
     rng = np.random.default_rng(seed)

@@ -32,7 +32,6 @@ def fuzz(cases: int) -> Callable:
         max_examples=max(1, round(cases * SCALE)),
         derandomize=SCALE == 1,
         database=None,
-        deadline=None,
         print_blob=True,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
