@@ -1,9 +1,12 @@
-"""How much each moment of a piece is like a beat, and like the first of a bar: a small network that reads notes.
+"""How much each moment of a piece is like a beat, and each beat like the first of a bar: two small networks.
 
-A temporal convolutional network, as beat trackers have (Davies and Böck, "Temporal convolutional networks for musical
-audio beat tracking", EUSIPCO 2019), over onsets in place of a spectrogram: it knows of notes only, not of their sound.
+Temporal convolutional networks, as beat trackers have (Davies and Böck, "Temporal convolutional networks for musical
+audio beat tracking", EUSIPCO 2019), over onsets in place of a spectrogram: they know of notes only, not of their sound.
+One looks at frames of a fiftieth of a second. The other looks at the beats that were found, each in quarters, so that a
+bar has the same shape at every tempo (Krebs, Böck, Dorfer and Widmer, "Downbeat tracking using beat-synchronous
+features and recurrent neural networks", ISMIR 2016).
 
-Axes: T frames of 20 ms, F features, C channels, K taps of a filter, B blocks.
+Axes: T frames of any length, N beats, F features of a frame, C channels, K taps of a filter, B blocks.
 """
 
 import functools
@@ -12,56 +15,81 @@ from types import ModuleType
 
 import numpy as np
 import safetensors.numpy
+from flax import traverse_util
 
 from mt3lite import instruments
 
 FRAMES_PER_SECOND = 50
+FRAMES_PER_BEAT = 4
 WEIGHTS = Path(__file__).parent / "assets" / "beats" / "weights.safetensors"
 
 _LOWEST_PITCH, _PITCHES_PER_BAND, _NUM_BANDS = 24, 8, 10
 _LONGEST_SECONDS = 2.0  # that a note counts for
 _DRUMS = tuple(instruments.DRUM_CLASSES.values())
-NUM_FEATURES = _NUM_BANDS + len(_DRUMS) + 2  # bands of pitches, classes of drums, other drums, lengths
+# Columns: notes by bands of pitches, drums by class, other drums; lengths of notes, of all and by pitch class.
+_FIRST_DRUM = _NUM_BANDS
+_LENGTH = _FIRST_DRUM + len(_DRUMS) + 1
+_FIRST_PITCH_CLASS = _LENGTH + 1
+NUM_FEATURES = _FIRST_PITCH_CLASS + 12
 _EPSILON = 1e-5
 
 
-def features(notes: np.ndarray, num_frames: int) -> np.ndarray:
-    """Return what begins in each frame, float32 [T, F]: how many notes of each band or class, and how long they last.
+def of_frames(notes: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return what begins in each frame of a fiftieth of a second, from 0 s on: float32 [T, F].
 
     Args:
         notes: of `notes.NOTE_DTYPE`; what begins before 0 s or after the last frame does not count.
         num_frames: T.
     """
+    return _begun(notes, notes["onset"] * FRAMES_PER_SECOND, num_frames)
+
+
+def of_beats(notes: np.ndarray, beat_seconds: np.ndarray) -> np.ndarray:
+    """Return what begins in each beat, quarter by quarter: float32 [N, 4 F]. Arguments as for `of_frames`.
+
+    The first beat and the last one are as long as those beside them, and what begins before or after does not count.
+    """
+    first, last = 2 * beat_seconds[0] - beat_seconds[1], 2 * beat_seconds[-1] - beat_seconds[-2]
+    inside = notes[(notes["onset"] >= first) & (notes["onset"] < last)]
+    edges = np.concatenate([[first], beat_seconds, [last]])
+    position = np.interp(inside["onset"], edges, np.arange(-1, len(beat_seconds) + 1))
+    begun = _begun(inside, FRAMES_PER_BEAT * position, FRAMES_PER_BEAT * len(beat_seconds))
+    return begun.reshape(len(beat_seconds), -1)
+
+
+def _begun(notes: np.ndarray, position: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return how many notes of each kind begin in each frame, and how long they last, by their positions in frames."""
     kind = np.clip((notes["pitch"] - _LOWEST_PITCH) // _PITCHES_PER_BAND, 0, _NUM_BANDS - 1)
-    kind[notes["is_drum"]] = _NUM_BANDS + len(_DRUMS)
+    kind[notes["is_drum"]] = _FIRST_DRUM + len(_DRUMS)
     for index, pitches in enumerate(_DRUMS):
-        kind[notes["is_drum"] & np.isin(notes["pitch"], pitches)] = _NUM_BANDS + index
+        kind[notes["is_drum"] & np.isin(notes["pitch"], pitches)] = _FIRST_DRUM + index
     lengths = np.minimum(notes["offset"] - notes["onset"], _LONGEST_SECONDS) * ~notes["is_drum"]
-    position = notes["onset"] * FRAMES_PER_SECOND
+    pitch_class = _FIRST_PITCH_CLASS + notes["pitch"] % 12
     frame = np.floor(position).astype(np.int64)
     counted = np.zeros((num_frames + 1, NUM_FEATURES), np.float32)
     inside = (frame >= 0) & (frame < num_frames)
     # An onset counts for both frames that it lies between, more for the nearer one.
     for frames, weights in ((frame, frame + 1 - position), (frame + 1, position - frame)):
-        np.add.at(counted, (frames[inside], kind[inside]), weights[inside])
-        np.add.at(counted, (frames[inside], NUM_FEATURES - 1), (weights * lengths)[inside])
+        for columns, amounts in ((kind, weights), (_LENGTH, weights * lengths), (pitch_class, weights * lengths)):
+            where = (frames[inside], np.broadcast_to(columns, len(notes))[inside])
+            np.add.at(counted, where, amounts[inside])
     return np.log1p(counted[:num_frames])
 
 
 def logits(weights: dict, features: np.ndarray, xp: ModuleType = np) -> np.ndarray:
-    """Return the log odds of a beat and of a bar's first beat in each frame, float32 [..., T, 2].
+    """Return the log odds of a beat in each frame, or of a bar's first in each beat: float32 [..., T].
 
     Args:
-        weights: of the network: "first" [K, F, C] and "first_bias" [C]; for each block "taps" [B, K, C, C],
-            "taps_bias" [B, C], "mix" [B, C, C] and "mix_bias" [B, C]; "last" [C, 2] and "last_bias" [2].
-        features: float32 [..., T, F].
+        weights: of a network: "first" [K, F, C] and "first_bias" [C]; for each block "taps" [B, K, C, C],
+            "taps_bias" [B, C], "mix" [B, C, C] and "mix_bias" [B, C]; "last" [C, 1] and "last_bias" [1].
+        features: float32 [..., T, F] of frames, [..., N, 4 F] of beats.
         xp: `numpy`, or `jax.numpy` where it is trained.
     """
     hidden = _convolved(features, weights["first"], 1, xp) + weights["first_bias"]
     for block in range(len(weights["taps"])):
         found = _convolved(_normalised(hidden, xp), weights["taps"][block], 2**block, xp) + weights["taps_bias"][block]
         hidden = hidden + _elu(found, xp) @ weights["mix"][block] + weights["mix_bias"][block]
-    return _elu(_normalised(hidden, xp), xp) @ weights["last"] + weights["last_bias"]
+    return (_elu(_normalised(hidden, xp), xp) @ weights["last"] + weights["last_bias"])[..., 0]
 
 
 def _convolved(x: np.ndarray, taps: np.ndarray, dilation: int, xp: ModuleType) -> np.ndarray:
@@ -82,6 +110,6 @@ def _elu(x: np.ndarray, xp: ModuleType) -> np.ndarray:
 
 
 @functools.cache
-def weights() -> dict[str, np.ndarray]:
-    """Return the bundled weights."""
-    return safetensors.numpy.load_file(WEIGHTS)
+def weights() -> dict[str, dict[str, np.ndarray]]:
+    """Return the bundled weights, of the networks "beats" and "bars"."""
+    return traverse_util.unflatten_dict(safetensors.numpy.load_file(WEIGHTS), sep="/")

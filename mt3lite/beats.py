@@ -1,9 +1,10 @@
 """Where the beats of a piece are, and its bars, found in its notes.
 
-What the network of `beat_activity` says of each frame is not a row of beats yet: those follow each other at a tempo
+What a network of `beat_activity` says of each frame is not a row of beats yet: those follow each other at a tempo
 that changes little from one to the next. The likeliest such row is found by a hidden Markov model whose states are
 tempo and position within a beat (Krebs, Böck and Widmer, "An efficient state-space model for joint tempo and meter
-tracking", ISMIR 2015); then, among the beats, the likeliest row of bars of two, three or four.
+tracking", ISMIR 2015). Of these beats another network says how much each is like a bar's first, and of bars of two,
+three or four beats the likeliest row is taken.
 
 Axes: T frames, N beats, P tempos, each as a whole number of frames between beats; S states: positions of all tempos.
 """
@@ -69,11 +70,17 @@ def track(notes: np.ndarray, *, per_minute: float | None = None) -> Beats:
     num_frames = int((notes["onset"].max(initial=-_AFTER_SECONDS) + _AFTER_SECONDS) * FRAMES_PER_SECOND)
     if num_frames == 0:
         return Beats(np.zeros(0), np.zeros(0, bool))
-    heard = beat_activity.logits(beat_activity.weights(), beat_activity.features(notes, num_frames))
-    activity = np.clip(scipy.special.expit(heard), _LEAST_ACTIVITY, 1 - _LEAST_ACTIVITY)
-    frames = _likeliest_beats(activity[:, 0], slowest, fastest)
-    around = np.clip(frames[:, None] + np.arange(-1, 2), 0, num_frames - 1)
-    return Beats(frames / FRAMES_PER_SECOND, _likeliest_downbeats(activity[around, 1].max(axis=1)))
+    frames = _likeliest_beats(_activity("beats", beat_activity.of_frames(notes, num_frames)), slowest, fastest)
+    seconds = frames / FRAMES_PER_SECOND
+    if len(seconds) < 2:
+        return Beats(seconds, np.ones(len(seconds), bool))
+    return Beats(seconds, _likeliest_downbeats(_activity("bars", beat_activity.of_beats(notes, seconds))))
+
+
+def _activity(network: str, features: np.ndarray) -> np.ndarray:
+    """Return how much each frame is like a beat, or each beat like a bar's first, by a network: float [T], 0 to 1."""
+    logits = beat_activity.logits(beat_activity.weights()[network], features)
+    return np.clip(scipy.special.expit(logits), _LEAST_ACTIVITY, 1 - _LEAST_ACTIVITY)
 
 
 def _likeliest_beats(activity: np.ndarray, slowest: float = SLOWEST, fastest: float = FASTEST) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import hypothesis
@@ -17,11 +18,28 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory):
+    """Leave the user's cache alone: what trainings compile is kept in a folder of this test run, for all of them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forgotten_programs():
-    """Forget what the tests of a file compiled, or the process would have gigabytes in the end."""
+    """Forget what the tests of a file compiled, or the process would have gigabytes in the end.
+
+    And forget where its trainings let JAX keep programs: the tests of a file shall not depend on which came before.
+    """
     yield
     jax.clear_caches()
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache_of_jax.reset_cache()
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +75,7 @@ def compilation_cache(tmp_path_factory):
 
 @pytest.fixture
 def nothing_from_jax():
-    """Let JAX's own cache give nothing, whatever trainings before have put there: what it gives, we do not keep."""
+    """Let JAX's own cache give nothing, whatever a training before has put there: what it gives, we do not keep."""
 
     def use(cache: bool) -> None:
         jax.config.update("jax_enable_compilation_cache", cache)

@@ -89,15 +89,31 @@ def test_scores_are_played_and_others_keep_their_tempo():
 def test_an_example_wants_the_beats_of_its_notes(tmp_path):
     pieces = {"band": train.read_pieces(kept(tmp_path / "pieces.npz"), "train")["band"]}
     for seed in range(5):
-        features, wanted, counts = train.example(pieces, np.random.default_rng(seed))
-        assert features.shape == (train.NUM_FRAMES, beat_activity.NUM_FEATURES)
-        assert wanted.shape == (train.NUM_FRAMES, 2) and counts.shape == (train.NUM_FRAMES,)
-        beats, downbeats = (np.flatnonzero(column == 1) for column in wanted.T)
-        assert np.isin(downbeats, beats).all()
-        assert len(beats) > 30 and len(beats) / len(downbeats) == pytest.approx(4, abs=0.6)
-        assert wanted[beats[1:-1] - 1, 0].tolist() == wanted[beats[1:-1] + 1, 0].tolist() == [0.5] * (len(beats) - 2)
+        features, wanted, counts = train.example_of_beats(pieces, np.random.default_rng(seed))
+        assert features.shape == (30 * 50, beat_activity.NUM_FEATURES)
+        assert wanted.shape == counts.shape == (30 * 50,)
+        beats = np.flatnonzero(wanted == 1)
+        assert len(beats) > 30
+        assert wanted[beats[1:-1] - 1].tolist() == wanted[beats[1:-1] + 1].tolist() == [0.5] * (len(beats) - 2)
         kicks = features[:, 10] > 0.5
-        assert not kicks.any() or wanted[kicks].max(axis=1).mean() > 0.4
+        assert not kicks.any() or wanted[kicks].mean() > 0.4
+
+
+def test_an_example_wants_the_bars_of_its_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "WITHOUT", 0.0)
+    pieces = {"band": train.read_pieces(kept(tmp_path / "pieces.npz"), "train")["band"]}
+    halved = 0
+    for seed in range(12):
+        features, wanted, counts = train.example_of_bars(pieces, np.random.default_rng(seed))
+        assert features.shape == (train.NUM_BEATS, 4 * beat_activity.NUM_FEATURES)
+        bars = np.flatnonzero(wanted)
+        length = bars[1] - bars[0]
+        halved += length == 2
+        assert np.diff(bars).tolist() == [length] * (len(bars) - 1) and length in (2, 4)
+        assert counts[: bars[-1] + 1].all()
+        bass = features[:, 1] > 0.5  # it begins each bar
+        assert not bass.any() or wanted[bass].mean() > 0.9
+    assert 0 < halved < 6
 
 
 def test_spoilt_notes_are_a_copy():
@@ -111,26 +127,28 @@ def test_spoilt_notes_are_a_copy():
 
 
 def test_it_learns_and_says_what_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "BATCH", 2)
-    monkeypatch.setattr(train, "CHANNELS", 8)
-    monkeypatch.setattr(train, "BLOCKS", 4)
+    small = {"batch_size": 2, "channels": 8, "blocks": 4}
+    monkeypatch.setattr(train, "RECIPES", {name: each._replace(**small) for name, each in train.RECIPES.items()})
     monkeypatch.setattr(train, "KEPT", 0.5)
     monkeypatch.setattr(train, "SECONDS", 10)
-    monkeypatch.setattr(train, "NUM_FRAMES", 500)
     path = kept(tmp_path / "pieces.npz", 4)
     out, curve, manifest = (tmp_path / name for name in ("w.safetensors", "curve.csv", "train.jsonl.gz"))
     line = [path, out, "--curve", curve, "--manifest", manifest, "--steps", 200]
     monkeypatch.setattr(sys, "argv", ["train.py", *map(str, line)])
     assert train.main() == 0
-    first, last = (float(row.split(",")[1]) for row in curve.read_text().splitlines()[1:])
-    assert last < 0.8 * first
+    told = [row.split(",") for row in curve.read_text().splitlines()[1:]]
+    assert [(name, step) for name, step, _ in told] == [
+        (name, step) for name in ("beats", "bars") for step in ("100", "200")
+    ]
+    losses = np.array([float(loss) for _, _, loss in told])
+    assert (losses[1::2] < 0.8 * losses[::2]).all()
     rows = [json.loads(row) for row in gzip.decompress(manifest.read_bytes()).decode().splitlines()]
     assert {row["license"] for row in rows} == {"BSD-3-Clause", "CC0-1.0"}
     monkeypatch.setattr(beat_activity, "WEIGHTS", out)
     beat_activity.weights.cache_clear()
     try:
         trained = beat_activity.weights()
-        assert trained["taps"].shape == (4, 5, 8, 8)
+        assert trained["beats"]["taps"].shape == trained["bars"]["taps"].shape == (4, 5, 8, 8)
         monkeypatch.setattr(sys, "argv", ["score.py", str(path), "--json", str(tmp_path / "scores.json")])
         assert score.main() == 0
     finally:
@@ -182,6 +200,22 @@ def test_a_sequence_and_one_that_nobody_aligned(tmp_path):
     assert prepare.on_beat(played, beats) > 0.5
     assert "notes begin with beats" in prepare.read("band", tmp_path / "not.mid")
     assert "FileNotFoundError" in prepare.read("pop", tmp_path / "none")
+
+
+def test_a_performance_of_groove(tmp_path):
+    seconds = 0.5 * np.arange(40)
+    played = rock(seconds)
+    played["pitch"][played["pitch"] == 42] = 22  # the edge of its hi-hat
+    path = tmp_path / "drummer1" / "1_rock_120_beat_4-4.mid"
+    path.parent.mkdir()
+    notes.write_midi(played[played["is_drum"]], path, beats=Beats(seconds, np.arange(40) % 4 == 0))
+    for name in ("2_rock_120_fill_4-4.mid", "3_rock_120_beat_6-8.mid"):
+        (path.parent / name).write_bytes(path.read_bytes())
+    assert prepare.find("drums", tmp_path) == [path]
+    found, beats, downbeats = prepare.read("drums", path)
+    assert set(found["pitch"].tolist()) == {36, 38, 42}
+    np.testing.assert_allclose(beats[:39], seconds[:39], atol=1e-3)
+    np.testing.assert_allclose(downbeats[:9], seconds[:36:4], atol=1e-3)
 
 
 MUSICXML = """<?xml version="1.0"?>

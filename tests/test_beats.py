@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mt3lite import beats, notes
@@ -79,6 +79,7 @@ def test_no_notes_have_no_beats():
     assert np.isnan(found.per_minute)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 127), st.booleans()), min_size=1, max_size=20))
 def test_any_notes_have_beats_in_order_at_possible_tempos(rows):
     found = beats.track(notes.from_rows((onset, onset + 0.1, pitch, 90, 0, drum) for onset, pitch, drum in rows))

@@ -31,9 +31,8 @@ def pairs(tmp_path_factory):
     return folder
 
 
-def test_a_tiny_model_learns_two_bars_by_heart(pairs, tmp_path, monkeypatch):
+def test_a_tiny_model_learns_two_bars_by_heart(pairs, tmp_path):
     """From a folder of recordings to exactly their notes; 300 updates of four examples."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = ["--preset", "tiny", "--steps", "300", "--batch-size", "4", "--learning-rate", "5e-3"]
     recipe += ["--warmup-steps", "10", "--listening", "0", "--reading", "0", "--no-augmentation"]
     assert cli.main(["train", "--data", str(pairs), "--workdir", str(tmp_path / "run"), *recipe]) == 0
@@ -48,9 +47,8 @@ def test_a_tiny_model_learns_two_bars_by_heart(pairs, tmp_path, monkeypatch):
             assert came["offset"] == pytest.approx(wanted["offset"], abs=0.006)  # half a step
 
 
-def test_the_bundled_model_learns_from_a_folder_of_pairs(pairs, tmp_path, monkeypatch):
+def test_the_bundled_model_learns_from_a_folder_of_pairs(pairs, tmp_path):
     """In one command, with an encoder that stays as it is: within forty updates the loss falls by half."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     recipe = ["--init-from", "small", "--freeze-encoder", "--steps", "40", "--batch-size", "2", "--log-every", "1"]
     recipe += ["--warmup-steps", "1", "--learning-rate", "5e-3", "--no-augmentation"]
     assert cli.main(["train", "--data", str(pairs), "--workdir", str(tmp_path / "run"), *recipe]) == 0
@@ -65,9 +63,8 @@ def test_the_bundled_model_learns_from_a_folder_of_pairs(pairs, tmp_path, monkey
     assert {json.loads(line)["split"] for line in manifest} == {"train"}
 
 
-def test_a_dry_run_tells_the_cost_and_keeps_nothing(pairs, tmp_path, capsys, monkeypatch):
+def test_a_dry_run_tells_the_cost_and_keeps_nothing(pairs, tmp_path, capsys):
     """Of the tiny preset, by its known number of parameters."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cli.main(["data", "import", "folder", str(pairs), "--out", str(tmp_path / "data"), "--split", "train"]) == 0
     capsys.readouterr()
     recipe = ["--preset", "tiny", "--batch-size", "4", "--no-augmentation", "--dry-run"]

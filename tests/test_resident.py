@@ -140,9 +140,8 @@ def test_the_music_lies_on_one_device(tracks, monkeypatch):
 
 
 @pytest.fixture
-def dataset(tmp_path, tracks, monkeypatch):
-    """The tracks as a folder for the command, which keeps its programs in a folder of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def dataset(tmp_path, tracks):
+    """The tracks as a folder for the command."""
     arguments = ["data", "import", "folder", str(tracks[0].audio.parent), "--out", str(tmp_path / "data")]
     assert cli.main([*arguments, "--split", "train"]) == 0
     return tmp_path / "data"

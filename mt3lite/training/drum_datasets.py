@@ -88,8 +88,12 @@ def groove(root: Path, out: Path) -> Discovery:
 
 
 def _read_groove(path: Path, midi: Path) -> dict[Path, np.ndarray]:
-    """Read the strokes; each drum has General MIDI's pitch."""
-    played = notes.read_midi(path)
+    return {midi: notes.trim_overlaps(in_general_midi(notes.read_midi(path)))}
+
+
+def in_general_midi(played: np.ndarray) -> np.ndarray:
+    """Return the strokes of Groove's kit with General MIDI's pitches."""
+    renamed = played.copy()
     for pitch, of_general_midi in GROOVE_PITCHES.items():
-        played["pitch"][played["pitch"] == pitch] = of_general_midi
-    return {midi: notes.trim_overlaps(played)}
+        renamed["pitch"][played["pitch"] == pitch] = of_general_midi
+    return renamed

@@ -1,7 +1,7 @@
 """Collect pieces with their beats, from scores, sequences and performances, into one file for `train.py`.
 
-    python data/models/beats/prepare.py --pop POP909 --band MIDI_FOLDER --lieder FOLDER --quartets FOLDER
-        --orchestra FOLDER --asap FOLDER pieces.npz
+    python data/models/beats/prepare.py --pop POP909 --band MIDI_FOLDER --drums GROOVE --lieder FOLDER
+        --quartets FOLDER --orchestra FOLDER --asap FOLDER pieces.npz
 
 The folders are clones of the repositories that README.md names. Scores are MusicXML, which partitura reads
 (``pip install partitura``); their times are in quarter notes, those of all others in seconds. A file that cannot be
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mt3lite import notes
+from mt3lite.training import drum_datasets
 
 MOST_PIECES = {"lieder": 350, "asap": 200}  # of a source; of all others all
 FEWEST_NOTES, FEWEST_BEATS = 40, 16
@@ -57,6 +58,12 @@ def read_band(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     midi = pretty_midi.PrettyMIDI(str(path))
     return notes.read_midi(path), midi.get_beats(), midi.get_downbeats()
+
+
+def read_drums(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return notes, beats and downbeats of a performance of Groove, which follow a click track."""
+    played, beats, downbeats = read_band(path)
+    return drum_datasets.in_general_midi(played), beats, downbeats
 
 
 @functools.cache
@@ -98,7 +105,8 @@ def read_score(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return notes.sort(notes.from_rows(rows)), np.array(beats), np.array(downbeats)
 
 
-READERS = {"pop": read_pop, "band": read_band, "asap": read_asap} | dict.fromkeys(SCORES, read_score)
+READERS = {"pop": read_pop, "band": read_band, "drums": read_drums, "asap": read_asap}
+READERS |= dict.fromkeys(SCORES, read_score)
 
 
 def find(kind: str, folder: Path) -> list[Path]:
@@ -106,7 +114,7 @@ def find(kind: str, folder: Path) -> list[Path]:
     if kind == "pop":
         found = sorted(path.parent for path in folder.rglob("beat_midi.txt"))
     else:
-        pattern = {"band": "*.mid", "asap": "*_annotations.txt"}.get(kind, "*.mxl")
+        pattern = {"band": "*.mid", "drums": "*_beat_[34]-4.mid", "asap": "*_annotations.txt"}.get(kind, "*.mxl")
         found = sorted(path for path in folder.rglob(pattern) if not path.stem.endswith("_melody"))
     chosen = np.random.default_rng(0).permutation(len(found))[: MOST_PIECES.get(kind, len(found))]
     return [found[index] for index in sorted(chosen)]
@@ -137,7 +145,7 @@ def read(kind: str, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | s
         signal.alarm(0)
     if len(played) < FEWEST_NOTES or len(beats) < FEWEST_BEATS:
         return f"{path}: {len(played)} notes, {len(beats)} beats"
-    if kind != "asap" and on_beat(played, beats) < LEAST_ON_BEAT:
+    if kind not in ("asap", "drums") and on_beat(played, beats) < LEAST_ON_BEAT:
         return f"{path}: {on_beat(played, beats):.2f} of its notes begin with beats"
     return played, beats, downbeats
 

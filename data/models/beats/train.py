@@ -1,11 +1,11 @@
-"""Train the network of `mt3lite.beat_activity` on what `prepare.py` collected.
+"""Train the networks of `mt3lite.beat_activity` on what `prepare.py` collected.
 
     python data/models/beats/train.py pieces.npz weights.safetensors --curve curve.csv
         --manifest train.manifest.jsonl.gz
 
-Every example is half a minute of a piece, played anew: scores get a tempo that wanders, tempos change, and the notes
-are spoilt as a transcription is. Performances of ASAP are left out: they are for `score.py`. 14 minutes for 3,000
-updates on two cores.
+Every example is a stretch of a piece, played anew: scores get a tempo that wanders, tempos change, and the notes are
+spoilt as a transcription is. The network of bars is shown the beats that were noted, not quite in time. Performances of
+ASAP are left out: they are for `score.py`.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import gzip
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,20 +23,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import safetensors.numpy
+from flax import traverse_util
 from prepare import SCORES  # beside this file
 
 from mt3lite import beat_activity
-from mt3lite.beat_activity import FRAMES_PER_SECOND
+from mt3lite.beat_activity import FRAMES_PER_BEAT, FRAMES_PER_SECOND, NUM_FEATURES
 from mt3lite.training import arranging, datasets
 
-SHARES = {"pop": 0.3, "band": 0.25, "lieder": 0.2, "quartets": 0.17, "orchestra": 0.08}  # of the examples
+# Of the examples.
+SHARES = {"pop": 0.25, "band": 0.25, "drums": 0.15, "lieder": 0.15, "quartets": 0.13, "orchestra": 0.07}
 HELD_OUT_FRACTION = 0.2  # half for validation, half for test
 EXCLUDED = Path(__file__).parents[2] / "benchmark" / "excluded.txt"
 
-SECONDS, BATCH = 30, 12
-NUM_FRAMES = SECONDS * FRAMES_PER_SECOND
-CHANNELS, BLOCKS, TAPS = 32, 8, 5
-LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 4e-3, 200, 1e-3
+SECONDS, NUM_BEATS = 30, 96  # of an example
+JITTER_SECONDS = 0.02  # by which beats are beside those that were noted, at most, as a standard deviation
+HALVED = 0.15  # of the examples of bars: with every second beat alone, as music may be counted
+WITHOUT = 0.2  # of the features of an example of bars: not there
+TAPS = 5
+WARM_UP = 200
 KEPT = 0.998  # of the averaged weights at each update
 
 # What the pieces are of, and under which licence.
@@ -45,7 +50,10 @@ SOURCES = {
     "lieder": ("OpenScore/Lieder", "CC0-1.0"),
     "quartets": ("OpenScore/StringQuartets", "CC0-1.0"),
     "orchestra": ("MarkGotham/Hauptstimme", "CC0-1.0"),
+    "drums": ("Groove MIDI Dataset 1.0.0", "CC-BY-4.0"),
 }
+
+Example = tuple[np.ndarray, np.ndarray, np.ndarray]  # features [T, F], what is wanted [T], and what counts [T]
 
 
 class Piece(NamedTuple):
@@ -125,82 +133,131 @@ def spoil(played: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([played, wrong])
 
 
-def example(pieces: dict[str, list[Piece]], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features [T, F], how much each frame is a beat and a downbeat [T, 2], and which frames count [T]."""
+def performed(pieces: dict[str, list[Piece]], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return notes, beats and downbeats of some piece as it is played; kinds come as often as `SHARES` says."""
     kinds = [kind for kind in SHARES if kind in pieces]
     shares = np.array([SHARES[kind] for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=shares / shares.sum())]
-    played, beats, downbeats = perform(pieces[kind][rng.integers(len(pieces[kind]))], rng, change_tempo=True)
+    return perform(pieces[kind][rng.integers(len(pieces[kind]))], rng, change_tempo=True)
+
+
+def example_of_beats(pieces: dict[str, list[Piece]], rng: np.random.Generator) -> Example:
+    """Return half a minute in frames, and how much each is a beat."""
+    played, beats, _ = performed(pieces, rng)
     start = rng.uniform(beats[0] - 3, max(beats[0] + 0.1, beats[-1] - SECONDS + 2))
     played = played[(played["onset"] >= start) & (played["onset"] < start + SECONDS)]
     for edge in ("onset", "offset"):
         played[edge] -= start
-    wanted = np.zeros((NUM_FRAMES, 2), np.float32)
-    for column, seconds in enumerate((beats, downbeats)):
-        frames = np.rint((seconds - start) * FRAMES_PER_SECOND).astype(int)
-        for aside, value in ((-1, 0.5), (1, 0.5), (0, 1.0)):
-            inside = frames[(frames + aside >= 0) & (frames + aside < NUM_FRAMES)] + aside
-            wanted[inside, column] = np.maximum(wanted[inside, column], value)
-    at = start + np.arange(NUM_FRAMES) / FRAMES_PER_SECOND
+    num_frames = SECONDS * FRAMES_PER_SECOND
+    wanted = np.zeros(num_frames, np.float32)
+    frames = np.rint((beats - start) * FRAMES_PER_SECOND).astype(int)
+    for aside, value in ((-1, 0.5), (1, 0.5), (0, 1.0)):
+        inside = frames[(frames + aside >= 0) & (frames + aside < num_frames)] + aside
+        wanted[inside] = np.maximum(wanted[inside], value)
+    at = start + np.arange(num_frames) / FRAMES_PER_SECOND
     counts = (at >= beats[0] - 0.1) & (at <= beats[-1] + 0.1)
-    return beat_activity.features(spoil(played, rng), NUM_FRAMES), wanted, counts.astype(np.float32)
+    return beat_activity.of_frames(spoil(played, rng), num_frames), wanted, counts.astype(np.float32)
 
 
-def initial(key: jax.Array) -> dict[str, jax.Array]:
+def example_of_bars(pieces: dict[str, list[Piece]], rng: np.random.Generator) -> Example:
+    """Return some beats, and which of them begin a bar."""
+    played, beats, downbeats = performed(pieces, rng)
+    first = int(rng.integers(max(1, len(beats) - NUM_BEATS // 2)))
+    beats = beats[first : first + NUM_BEATS]
+    is_downbeat = (np.abs(beats[:, None] - downbeats) < 0.02).any(axis=1)
+    if rng.random() < HALVED:
+        some = slice(int(is_downbeat.argmax()) % 2, None, 2)
+        beats, is_downbeat = beats[some], is_downbeat[some]
+    played = spoil(played[(played["onset"] >= beats[0] - 1) & (played["onset"] < beats[-1] + 1)], rng)
+    found = np.sort(beats + rng.normal(0, rng.uniform(0, JITTER_SECONDS), len(beats)))
+    features = np.zeros((NUM_BEATS, FRAMES_PER_BEAT * NUM_FEATURES), np.float32)
+    there = rng.random(features.shape[1]) >= WITHOUT
+    features[: len(beats)] = beat_activity.of_beats(played, found) * there / (1 - WITHOUT)
+    wanted, counts = np.zeros((2, NUM_BEATS), np.float32)
+    wanted[: len(beats)], counts[: len(beats)] = is_downbeat, 1
+    return features, wanted, counts
+
+
+class Recipe(NamedTuple):
+    """How a network is trained."""
+
+    example: Callable[[dict[str, list[Piece]], np.random.Generator], Example]
+    num_features: int
+    channels: int
+    blocks: int
+    first_taps: int  # of the first filter; of all others `TAPS`
+    rare: float  # log odds of what is looked for, to begin with
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+
+
+RECIPES = {
+    "beats": Recipe(example_of_beats, NUM_FEATURES, 32, 8, TAPS, -3.0, 4000, 12, 4e-3, 1e-3),
+    "bars": Recipe(example_of_bars, FRAMES_PER_BEAT * NUM_FEATURES, 64, 4, 1, -1.0, 6000, 16, 3e-3, 1e-2),
+}
+
+
+def initial(recipe: Recipe, key: jax.Array) -> dict[str, jax.Array]:
     """Return weights to begin with."""
     keys = iter(jax.random.split(key, 4))
+    channels, blocks, first_inputs = recipe.channels, recipe.blocks, recipe.first_taps * recipe.num_features
 
     def drawn(*shape: int, inputs: int) -> jax.Array:
         return jax.random.normal(next(keys), shape) * inputs**-0.5
 
-    features = beat_activity.NUM_FEATURES
     return {
-        "first": drawn(TAPS, features, CHANNELS, inputs=TAPS * features),
-        "first_bias": jnp.zeros(CHANNELS),
-        "taps": drawn(BLOCKS, TAPS, CHANNELS, CHANNELS, inputs=TAPS * CHANNELS),
-        "taps_bias": jnp.zeros((BLOCKS, CHANNELS)),
-        "mix": drawn(BLOCKS, CHANNELS, CHANNELS, inputs=BLOCKS * CHANNELS),
-        "mix_bias": jnp.zeros((BLOCKS, CHANNELS)),
-        "last": drawn(CHANNELS, 2, inputs=CHANNELS),
-        "last_bias": jnp.full(2, -3.0),  # beats are rare
+        "first": drawn(recipe.first_taps, recipe.num_features, channels, inputs=first_inputs),
+        "first_bias": jnp.zeros(channels),
+        "taps": drawn(blocks, TAPS, channels, channels, inputs=TAPS * channels),
+        "taps_bias": jnp.zeros((blocks, channels)),
+        "mix": drawn(blocks, channels, channels, inputs=blocks * channels),
+        "mix_bias": jnp.zeros((blocks, channels)),
+        "last": drawn(channels, 1, inputs=channels),
+        "last_bias": jnp.full(1, recipe.rare),
     }
 
 
 def loss(weights: dict, features: jax.Array, wanted: jax.Array, counts: jax.Array) -> jax.Array:
-    """Return the cross-entropy of a frame, of both outputs together."""
+    """Return the cross-entropy of a frame, or of a beat."""
     found = beat_activity.logits(weights, features, jnp)
-    return jnp.sum(optax.sigmoid_binary_cross_entropy(found, wanted).sum(-1) * counts) / jnp.sum(counts)
+    return jnp.sum(optax.sigmoid_binary_cross_entropy(found, wanted) * counts) / jnp.sum(counts)
 
 
-def train(pieces: dict[str, list[Piece]], steps: int, seed: int, curve: list[tuple[int, float]]) -> dict:
-    """Return averaged weights, and add (step, mean loss of a hundred) to the curve."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, min(WARM_UP, steps // 2), steps, 1e-5)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=WEIGHT_DECAY))
-    weights = initial(jax.random.key(seed))
+def train(
+    pieces: dict[str, list[Piece]], recipe: Recipe, seed: int, tell: Callable[[int, float], None]
+) -> dict[str, np.ndarray]:
+    """Return averaged weights; `tell` gets the mean loss of every hundred updates."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, min(WARM_UP, recipe.steps // 2), recipe.steps, 1e-5
+    )
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay))
+    weights = initial(recipe, jax.random.key(seed))
     state, averaged = optimizer.init(weights), weights
 
     @jax.jit
-    def update(weights: dict, averaged: dict, state: optax.OptState, batch: tuple) -> tuple:
+    def update(weights: dict, averaged: dict, state: optax.OptState, batch: Example) -> tuple:
         value, gradient = jax.value_and_grad(loss)(weights, *batch)
         changes, state = optimizer.update(gradient, state, weights)
         weights = optax.apply_updates(weights, changes)
         averaged = jax.tree.map(lambda old, new: KEPT * old + (1 - KEPT) * new, averaged, weights)
         return weights, averaged, state, value
 
-    def batch(step: int) -> tuple[np.ndarray, ...]:
+    def batch(step: int) -> Example:
         rng = np.random.default_rng([seed, step])
-        return tuple(np.stack(each) for each in zip(*(example(pieces, rng) for _ in range(BATCH)), strict=True))
+        examples = [recipe.example(pieces, rng) for _ in range(recipe.batch_size)]
+        return tuple(np.stack(each) for each in zip(*examples, strict=True))
 
-    losses, began = [], time.monotonic()
+    losses = []
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(batch, 0)
-        for step in range(1, steps + 1):
+        for step in range(1, recipe.steps + 1):
             now, coming = coming.result(), ahead.submit(batch, step)
             weights, averaged, state, value = update(weights, averaged, state, now)
             losses.append(float(value))
             if step % 100 == 0:
-                curve.append((step, round(float(np.mean(losses[-100:])), 4)))
-                print(f"{step} updates, loss {curve[-1][1]:.4f}, {time.monotonic() - began:.0f} s", flush=True)
+                tell(step, float(np.mean(losses[-100:])))
     return {name: np.asarray(array) for name, array in averaged.items()}
 
 
@@ -209,20 +266,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("pieces", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--curve", type=Path, help="CSV file of the loss")
+    parser.add_argument("--curve", type=Path, help="CSV file of the losses")
     parser.add_argument("--manifest", type=Path, help="gzipped JSON lines: the pieces")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, help="of each network (default: those of its recipe)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     pieces = read_pieces(arguments.pieces, "train")
     print(", ".join(f"{kind} {len(each)}" for kind, each in pieces.items()))
     if arguments.manifest:
         arguments.manifest.write_bytes(gzip.compress(manifest(pieces).encode(), mtime=0))
-    curve: list[tuple[int, float]] = []
-    safetensors.numpy.save_file(train(pieces, arguments.steps, arguments.seed, curve), arguments.out)
+    rows, trained, began = ["network,step,loss\n"], {}, time.monotonic()
+    for name, recipe in RECIPES.items():
+
+        def tell(step: int, value: float, name: str = name) -> None:
+            rows.append(f"{name},{step},{value:.4f}\n")
+            print(f"{name}: {step} updates, loss {value:.4f}, {time.monotonic() - began:.0f} s", flush=True)
+
+        wanted = recipe._replace(steps=arguments.steps or recipe.steps)
+        trained[name] = train(pieces, wanted, arguments.seed, tell)
+    safetensors.numpy.save_file(traverse_util.flatten_dict(trained, sep="/"), arguments.out)
     if arguments.curve:
-        rows = "".join(f"{step},{value}\n" for step, value in curve)
-        arguments.curve.write_text(f"step,loss\n{rows}", encoding="utf-8")
+        arguments.curve.write_text("".join(rows), encoding="utf-8")
     return 0
 
 
