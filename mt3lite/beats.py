@@ -19,9 +19,10 @@ from mt3lite.beat_activity import FRAMES_PER_SECOND
 from mt3lite.errors import InputError
 
 SLOWEST, FASTEST = 40, 220  # beats a minute, where no tempo is told
-TOLD = 20, 300  # beats a minute that may be told
+TEMPOS_TOLD = 20, 300  # beats a minute that may be told
 AROUND = 1.2  # by which the tempo may be faster or slower than the one that is told
-BARS = (2, 3, 4)  # beats in a bar
+BARS = (2, 3, 4)  # beats in a bar, where that is not told
+BARS_TOLD = 2, 16  # beats in a bar that may be told
 
 _TEMPO_CHANGE = 60.0  # log chance of a tempo falls by this for each change by its whole
 _MORE_BEATS = 2.5  # log odds that a beat gets on top: without, rows with fewer beats than the music are chosen
@@ -48,24 +49,32 @@ class Beats:
         return self.seconds[self.is_downbeat]
 
     @property
+    def per_bar(self) -> int:
+        """How many beats most bars have; 0 where not even one is whole."""
+        return int(np.bincount(np.diff(np.flatnonzero(self.is_downbeat)), minlength=1).argmax())
+
+    @property
     def per_minute(self) -> float:
         """The tempo, as the median over the piece; nan for less than two beats."""
         return 60 / float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else float("nan")
 
 
-def track(notes: np.ndarray, *, per_minute: float | None = None) -> Beats:
+def track(notes: np.ndarray, *, per_minute: float | None = None, per_bar: int | None = None) -> Beats:
     """Return the beats of a piece, by the onsets of its notes; none if there are no notes.
 
     Args:
         notes: of `notes.NOTE_DTYPE`.
         per_minute: about how many beats a minute there are, 20 to 300; None if that is not known. It settles whether
             what is counted in quarters or in halves is wanted.
+        per_bar: how many beats each bar has, 2 to 16; None: two, three or four, and that may change.
 
     Raises:
-        InputError: no such tempo.
+        InputError: no such tempo, no such bars.
     """
-    if per_minute is not None and not TOLD[0] <= per_minute <= TOLD[1]:
-        raise InputError(f"{per_minute:g} beats a minute: {TOLD[0]} to {TOLD[1]} are wanted")
+    if per_minute is not None and not TEMPOS_TOLD[0] <= per_minute <= TEMPOS_TOLD[1]:
+        raise InputError(f"{per_minute:g} beats a minute: {TEMPOS_TOLD[0]} to {TEMPOS_TOLD[1]} are wanted")
+    if per_bar is not None and not BARS_TOLD[0] <= per_bar <= BARS_TOLD[1]:
+        raise InputError(f"bars of {per_bar} beats: {BARS_TOLD[0]} to {BARS_TOLD[1]} are wanted")
     slowest, fastest = (SLOWEST, FASTEST) if per_minute is None else (per_minute / AROUND, per_minute * AROUND)
     num_frames = int((notes["onset"].max(initial=-_AFTER_SECONDS) + _AFTER_SECONDS) * FRAMES_PER_SECOND)
     if num_frames == 0:
@@ -74,7 +83,8 @@ def track(notes: np.ndarray, *, per_minute: float | None = None) -> Beats:
     seconds = frames / FRAMES_PER_SECOND
     if len(seconds) < 2:
         return Beats(seconds, np.ones(len(seconds), bool))
-    return Beats(seconds, _likeliest_downbeats(_activity("bars", beat_activity.of_beats(notes, seconds))))
+    activity = _activity("bars", beat_activity.of_beats(notes, seconds))
+    return Beats(seconds, _likeliest_downbeats(activity, (per_bar,) if per_bar else BARS))
 
 
 def _activity(network: str, features: np.ndarray) -> np.ndarray:
@@ -117,12 +127,15 @@ def _likeliest_beats(activity: np.ndarray, slowest: float = SLOWEST, fastest: fl
     return np.array(frames[::-1], np.int64)
 
 
-def _likeliest_downbeats(activity: np.ndarray) -> np.ndarray:
-    """Return the beats with which bars begin, bool [N], by how much each is like one, float [N]."""
-    states = [(beats, position) for beats in BARS for position in range(beats)]
+def _likeliest_downbeats(activity: np.ndarray, bars: tuple[int, ...] = BARS) -> np.ndarray:
+    """Return the beats with which bars begin, bool [N], by how much each is like one, float [N].
+
+    A bar has as many beats as one of `bars` says.
+    """
+    states = [(beats, position) for beats in bars for position in range(beats)]
     begins = np.array([position == 0 for _, position in states])
     with np.errstate(divide="ignore"):
-        changes = np.log([[_bar_chance(*one, *other) for other in states] for one in states])
+        changes = np.log([[_bar_chance(*one, *other, len(bars)) for other in states] for one in states])
     score = np.full(len(states), -np.log(len(states)))
     before = np.empty((len(activity), len(states)), np.int64)
     for beat, chance in enumerate(activity):
@@ -137,10 +150,10 @@ def _likeliest_downbeats(activity: np.ndarray) -> np.ndarray:
     return begins[np.array(path[::-1], np.int64)]
 
 
-def _bar_chance(beats: int, position: int, next_beats: int, next_position: int) -> float:
-    """Return the chance that a beat in a bar is followed by another."""
+def _bar_chance(beats: int, position: int, next_beats: int, next_position: int, num_kinds: int) -> float:
+    """Return the chance that a beat in a bar is followed by another, where there are so many kinds of bars."""
     if position + 1 < beats:
         return float((next_beats, next_position) == (beats, position + 1))
     if next_position:
         return 0.0
-    return 1 - _BAR_CHANGE * (len(BARS) - 1) if next_beats == beats else _BAR_CHANGE
+    return 1 - _BAR_CHANGE * (num_kinds - 1) if next_beats == beats else _BAR_CHANGE

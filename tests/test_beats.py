@@ -68,15 +68,27 @@ def test_a_told_tempo_settles_the_level():
     played = rock(wanted)
     for told, exact in ((150, 150), (70, 75), (295, 300)):
         assert beats.track(played, per_minute=told).per_minute == pytest.approx(exact, rel=0.03)
-    assert beats.TOLD == types.TEMPOS
+    assert (beats.TEMPOS_TOLD, beats.BARS_TOLD) == (types.TEMPOS, types.BARS)
     with pytest.raises(InputError, match="400 beats a minute: 20 to 300 are wanted"):
         beats.track(played, per_minute=400)
+
+
+def test_told_bars_have_as_many_beats():
+    seconds = 0.5 * np.arange(96)
+    for played, per_bar in ((rock(seconds), 4), (waltz(seconds), 3)):
+        assert beats.track(played).per_bar == per_bar
+        for told in (2, 3, 4, 7):
+            found = beats.track(played, per_bar=told)
+            assert set(np.diff(np.flatnonzero(found.is_downbeat)).tolist()) == {told} == {found.per_bar}
+    assert beats.Beats(seconds[:3], np.array([False, True, False])).per_bar == 0
+    with pytest.raises(InputError, match="bars of 17 beats: 2 to 16 are wanted"):
+        beats.track(rock(seconds), per_bar=17)
 
 
 def test_no_notes_have_no_beats():
     found = beats.track(notes.empty())
     assert found.seconds.shape == found.is_downbeat.shape == (0,)
-    assert np.isnan(found.per_minute)
+    assert np.isnan(found.per_minute) and found.per_bar == 0
 
 
 @settings(max_examples=30)

@@ -130,12 +130,16 @@ def test_an_ensemble(run, tmp_path):
 def test_beats(run, tmp_path):
     song = write_noise(tmp_path / "song.wav", 6.0)
     code, out, _ = run("transcribe", song, "--beats", "--format", "mid,json", "--verbose")
-    assert code == 0 and re.search(r"; \d+ beats a minute", out[0])
+    assert code == 0 and re.search(r"; \d+ beats a minute, [234] in a bar", out[0])
     assert any(line.startswith("beats ") for line in out)
     told = json.loads((tmp_path / "song.json").read_text())
     assert len(told["beats_seconds"]) > 3 and set(told["downbeats_seconds"]) <= set(told["beats_seconds"])
     assert mido.MidiFile(tmp_path / "song.mid").ticks_per_beat == 960
     in_bars = notes.read_midi(tmp_path / "song.mid")
+    _, out, _ = run("transcribe", song, "--bar", "2", "--overwrite")
+    assert out[0].endswith(", 2 in a bar")
+    signatures = [each for each in mido.MidiFile(tmp_path / "song.mid").tracks[0] if each.type == "time_signature"]
+    assert (signatures[-1].numerator, signatures[-1].denominator) == (2, 4)
     assert run("transcribe", song, "--format", "mid,json", "--overwrite")[0] == 0
     assert "beats_seconds" not in json.loads((tmp_path / "song.json").read_text())
     assert mido.MidiFile(tmp_path / "song.mid").ticks_per_beat == 220

@@ -26,6 +26,7 @@ TRAIN = ("train", "--data", "x", "--workdir", "y")
         (["transcribe", "a.wav", "--quiet", "--verbose"], "not allowed with"),
         (["transcribe", "a.wav", "--tuning", "466"], "'466' is not a frequency from 390 to 453 Hz"),
         (["transcribe", "a.wav", "--tempo", "12"], "'12' is not a tempo from 20 to 300 beats a minute"),
+        (["transcribe", "a.wav", "--bar", "1"], "'1' is not a whole number of at least 2"),
         (["transcribe", "a.wav", "--tuning", "flat"], "'flat' is not a frequency from 390 to 453 Hz"),
         (["evaluate", "dataset", "--tuning", "466"], "'466' is not a frequency from 390 to 453 Hz"),
         (["evaluate", "a.mid", "b.mid", "--tuning", "415"], "--tuning: for scoring a model on a dataset"),

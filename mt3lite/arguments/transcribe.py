@@ -94,6 +94,9 @@ def _add_music(parser: argparse.ArgumentParser) -> None:
         type=types.tempo,
         help="--beats, and about how many there are in a minute (default: found, too, or its half or double)",
     )
+    parser.add_argument(
+        "--bar", metavar="BEATS", type=types.bar, help="--beats, and how many a bar has (default: found, 2, 3 or 4)"
+    )
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

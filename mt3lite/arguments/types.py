@@ -9,7 +9,7 @@ MOST = 1_000_000_000  # of anything that can be counted here; beyond it numbers 
 MOST_PROCESSES = 1024
 MOST_HOURS = 100_000
 TUNINGS = (390, 453)  # Hz; beyond the last, our presets' filters would reach half their sample rate
-TEMPOS = (20, 300)  # beats a minute, as in `beats`, which loads NumPy
+TEMPOS, BARS = (20, 300), (2, 16)  # beats a minute, and in a bar, as in `beats`, which loads NumPy
 PRECISIONS = ("float32", "int8")  # as in `stepping`, which loads JAX
 
 
@@ -69,6 +69,11 @@ def tuning(text: str) -> float:
 def tempo(text: str) -> float:
     """Read a number of beats a minute."""
     return _within(text, TEMPOS, "a tempo from {} to {} beats a minute")
+
+
+def bar(text: str) -> int:
+    """Read a number of beats in a bar."""
+    return _whole(text, *BARS)
 
 
 def _within(text: str, bounds: tuple[int, int], wanted: str) -> float:

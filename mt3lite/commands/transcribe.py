@@ -151,9 +151,9 @@ def _finish(
     watch = stopwatch.Stopwatch()
     watch.add(result.timings)
     found = None
-    if arguments.beats or arguments.tempo:
+    if arguments.beats or arguments.tempo or arguments.bar:
         with watch.measure("beats"):
-            found = beats.track(result.notes, per_minute=arguments.tempo)
+            found = beats.track(result.notes, per_minute=arguments.tempo, per_bar=arguments.bar)
     with watch.measure("write"):
         _write(result, found, job, loaded, soundfont)
     return _summary(result, found, job, loaded, arguments.verbose), watch.seconds
@@ -212,6 +212,7 @@ def _summary(
     if found_beats:
         tempo = found_beats.per_minute
         found += f"; {tempo:.0f} beats a minute" if tempo > 0 else "; no beats found"
+        found += f", {found_beats.per_bar} in a bar" * (found_beats.per_bar > 0)
     if verbose:
         found += f"; tokens skipped: {transcription.invalid_events} invalid, {transcription.dropped_events} dropped"
     return f"{job.recording} -> {', '.join(map(str, job.outputs.values()))}: {found}"
