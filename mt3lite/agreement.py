@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mt3lite import hearing, instruments, notes, offsets
+from mt3lite import hearing, instruments, note_heads, notes, offsets
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
 
 # These were found on held-out pieces with training's sounds.
@@ -95,7 +95,7 @@ class Opinions:
     def notes(self, onset_steps: np.ndarray, pitches: np.ndarray) -> HeardNotes:
         """Return what was heard of those of some notes that were heard to begin."""
         which, told = self._heard(self._notes, onset_steps, pitches)
-        told = np.array(told).reshape(-1, hearing.NUM_FAMILIES + 3)
+        told = np.array(told).reshape(-1, note_heads.NUM_FAMILIES + 3)
         return HeardNotes(which, told[:, :-3].astype(np.float32), *told[:, -3:].T)
 
     def strokes(self, onset_steps: np.ndarray, drums: np.ndarray) -> HeardStrokes:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mt3lite import carrying, frontend, hearing, layers, panels, rounding
+from mt3lite import carrying, frontend, hearing, layers, note_heads, panels, rounding
 from mt3lite.errors import InputError
 
 # Per decoder layer: keys and values, each [B, H, L, K]; keys may be in panels, see `panels.split_keys`, and both may be
@@ -45,7 +45,7 @@ class Encoded(NamedTuple):
 
     vectors: jax.Array  # [B, P, D]
     pitch_features: jax.Array | None  # [B, P, 88, C] of a harmonic front end
-    heads: dict[str, jax.Array] | None  # logits of `hearing.NoteHeads`, of a network that hears
+    heads: dict[str, jax.Array] | None  # logits of `note_heads.NoteHeads`, of a network that hears
 
 
 class Memory(NamedTuple):
@@ -84,7 +84,7 @@ class NetworkConfig:
     pitch_range: tuple[int, int] = (0, 0)
     time_windows: bool = False  # cross-attention looks around the position of the carried shift, see `TimeWindow`
     note_channels: int = 48  # hearing only: features of a pitch behind the encoder
-    note_blocks: int = 0  # hearing only: residual blocks over time and pitch that those go through, `hearing.NoteBlock`
+    note_blocks: int = 0  # hearing only: blocks over time and pitch that those go through, `note_heads.NoteBlock`
     note_ends: bool = False  # hearing only: hears when notes end, beside whether they sound
     note_unisons: bool = False  # hearing only: hears where two families play the same note
     hearing: bool = False  # the logits begin from the notes that the encoder hears, see `hearing.hints`
@@ -176,7 +176,7 @@ class Encoder(nn.Module):
         x = nn.Dropout(cfg.dropout_rate)(x, deterministic=deterministic)
         if not cfg.hearing:
             return Encoded(x, pitch_features, None)
-        heads = hearing.NoteHeads(
+        heads = note_heads.NoteHeads(
             cfg.note_channels, cfg.note_blocks, cfg.note_ends, cfg.note_unisons, dtype, name="heads"
         )
         return Encoded(x, pitch_features, heads(x, pitch_features))

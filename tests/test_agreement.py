@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from mt3lite import agreement, hearing, notes
+from mt3lite import agreement, hearing, note_heads, notes
 
 PIANO, STRINGS, REED = 0, 5, 8
 
 
 def heard(families, sure=2.0):
     """Log chances of notes that are heard as these families."""
-    chances = np.zeros((len(families), hearing.NUM_FAMILIES), np.float32)
+    chances = np.zeros((len(families), note_heads.NUM_FAMILIES), np.float32)
     chances[np.arange(len(families)), families] = sure
     return chances
 
@@ -75,7 +75,7 @@ def test_no_notes_have_no_families():
 @pytest.mark.parametrize("seed", range(8))
 def test_families_do_not_depend_on_a_constant_of_each_note_or_on_the_order_of_notes(seed):
     rng = np.random.default_rng(seed)
-    chances = rng.normal(0, 3, (6, hearing.NUM_FAMILIES))
+    chances = rng.normal(0, 3, (6, note_heads.NUM_FAMILIES))
     turn = seed % 6
     onsets, pitches = np.array([0.0, 0.0, 0.3, 0.31, 7.0, 90.0]), np.array([60, 64, 60, 0, 127, 60])
     chosen, _ = agreement.families(onsets, pitches, chances)

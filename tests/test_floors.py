@@ -49,6 +49,7 @@ FLOORS = (
         "panels",
         "rounding",
         "layers",
+        "note_heads",
         "hearing",
         "network",
         "stepping",

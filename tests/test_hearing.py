@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mt3lite import carrying, codec, config, decoding, hearing, notes, vocabulary
+from mt3lite.frontend import NUM_PITCHES
+from mt3lite.note_heads import NUM_DRUMS, NUM_FAMILIES
 
 CONFIG = config.preset("tiny")
 NET = CONFIG.network
@@ -25,15 +27,15 @@ def position_of(step: int) -> int:
 
 def heads(*events: tuple[int, int, int, int]) -> dict[str, jax.Array]:
     """Return logits of perfect ears for notes of (onset step, offset step, pitch, program)."""
-    onset, frame = np.full((2, 1, POSITIONS, hearing.NUM_PITCHES), SILENT, np.float32)
+    onset, frame = np.full((2, 1, POSITIONS, NUM_PITCHES), SILENT, np.float32)
     velocity = np.full_like(onset, HEARD_VELOCITY / 127)
-    family = np.zeros((1, POSITIONS, hearing.NUM_PITCHES, hearing.NUM_FAMILIES), np.float32)
+    family = np.zeros((1, POSITIONS, NUM_PITCHES, NUM_FAMILIES), np.float32)
     for first, last, pitch, program in events:
         row = pitch - hearing.LOWEST_PITCH
         onset[0, position_of(first), row] = SURE
         frame[0, position_of(first) : position_of(last), row] = SURE
         family[0, position_of(first) : position_of(last), row, program // 8] = SURE
-    drum = np.full((1, POSITIONS, hearing.NUM_DRUMS), SILENT, np.float32)
+    drum = np.full((1, POSITIONS, NUM_DRUMS), SILENT, np.float32)
     named = dict(
         onset=onset, frame=frame, family=family, velocity=velocity, drum=drum, drum_velocity=np.ones_like(drum)
     )
@@ -156,7 +158,7 @@ def test_a_note_that_ends_where_it_begins_again_has_hints_like_any():
 
 def with_end(logits: dict[str, jax.Array], step: int, pitch: int) -> dict[str, jax.Array]:
     """Return logits of ears that also hear a note end."""
-    end = np.full((1, POSITIONS, hearing.NUM_PITCHES), SILENT, np.float32)
+    end = np.full((1, POSITIONS, NUM_PITCHES), SILENT, np.float32)
     end[0, position_of(step), pitch - hearing.LOWEST_PITCH] = SURE
     return logits | {"end": jnp.asarray(end)}
 

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mt3lite import hearing
+from mt3lite import note_heads
+from mt3lite.frontend import NUM_PITCHES
 
 POSITIONS, CHANNELS = 40, 8
-HIGHEST = hearing.NUM_PITCHES - 1
+HIGHEST = NUM_PITCHES - 1
 
 
 def random_like(shapes, seed: int = 0):
@@ -16,25 +17,25 @@ def random_like(shapes, seed: int = 0):
     return jax.tree.map(lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32), shapes)
 
 
-def block_and_params(spacing: int) -> tuple[hearing.NoteBlock, dict]:
+def block_and_params(spacing: int) -> tuple[note_heads.NoteBlock, dict]:
     """Return a block and random parameters of it, none of which is zero."""
-    block = hearing.NoteBlock(spacing)
-    features = jnp.zeros((1, POSITIONS, hearing.NUM_PITCHES, CHANNELS))
+    block = note_heads.NoteBlock(spacing)
+    features = jnp.zeros((1, POSITIONS, NUM_PITCHES, CHANNELS))
     return block, random_like(jax.eval_shape(block.init, jax.random.key(0), features))
 
 
 @pytest.fixture(scope="module")
 def features():
-    shape = 1, POSITIONS, hearing.NUM_PITCHES, CHANNELS
+    shape = 1, POSITIONS, NUM_PITCHES, CHANNELS
     return np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
 
 def test_a_block_adds_nothing_at_first(features):
-    block = hearing.NoteBlock(2)
+    block = note_heads.NoteBlock(2)
     np.testing.assert_array_equal(block.apply(block.init(jax.random.key(0), features), features), features)
 
 
-@pytest.mark.parametrize("spacing", hearing.SPACINGS)
+@pytest.mark.parametrize("spacing", note_heads.SPACINGS)
 @pytest.mark.parametrize("place", [(20, 40), (0, 0), (POSITIONS - 1, HIGHEST), (5, 10)])
 def test_what_a_place_depends_on(features, spacing, place):
     """On five positions of the same pitch, and on its neighbours at its own; beyond the edges is nothing."""
@@ -62,28 +63,28 @@ def test_all_pitches_and_positions_are_treated_alike(features, axis, margin):
 # --- the heads ---
 
 
-def heard(heads: hearing.NoteHeads, params: dict, seed: int = 2, pitched: bool = True) -> dict[str, jax.Array]:
+def heard(heads: note_heads.NoteHeads, params: dict, seed: int = 2, pitched: bool = True) -> dict[str, jax.Array]:
     rng = np.random.default_rng(seed)
     encoded = rng.normal(size=(2, POSITIONS, 16)).astype(np.float32)
-    by_pitch = rng.normal(size=(2, POSITIONS, hearing.NUM_PITCHES, 6)).astype(np.float32)
+    by_pitch = rng.normal(size=(2, POSITIONS, NUM_PITCHES, 6)).astype(np.float32)
     return heads.apply({"params": params}, encoded, by_pitch if pitched else None)
 
 
-def heads_params(heads: hearing.NoteHeads, pitched: bool = True) -> dict:
+def heads_params(heads: note_heads.NoteHeads, pitched: bool = True) -> dict:
     encoded = jnp.zeros((1, POSITIONS, 16))
-    by_pitch = jnp.zeros((1, POSITIONS, hearing.NUM_PITCHES, 6)) if pitched else None
+    by_pitch = jnp.zeros((1, POSITIONS, NUM_PITCHES, 6)) if pitched else None
     return random_like(jax.eval_shape(heads.init, jax.random.key(0), encoded, by_pitch)["params"])
 
 
 def test_ends_are_heard_beside_the_rest():
     """One more output; all others are what they are without it."""
-    told = hearing.NoteHeads(channels=8, blocks=2, ends=True)
+    told = note_heads.NoteHeads(channels=8, blocks=2, ends=True)
     params = heads_params(told)
     logits = heard(told, params)
-    assert logits["end"].shape == logits["onset"].shape == (2, POSITIONS, hearing.NUM_PITCHES)
-    assert logits["family"].shape == (2, POSITIONS, hearing.NUM_PITCHES, hearing.NUM_FAMILIES)
+    assert logits["end"].shape == logits["onset"].shape == (2, POSITIONS, NUM_PITCHES)
+    assert logits["family"].shape == (2, POSITIONS, NUM_PITCHES, note_heads.NUM_FAMILIES)
     params["pitch_out"] = {name: array[..., :-1] for name, array in params["pitch_out"].items()}
-    without = heard(hearing.NoteHeads(channels=8, blocks=2), params)
+    without = heard(note_heads.NoteHeads(channels=8, blocks=2), params)
     assert set(logits) - set(without) == {"end"}
     for name, array in without.items():
         np.testing.assert_allclose(array, logits[name], rtol=1e-5, atol=1e-5)
@@ -91,39 +92,39 @@ def test_ends_are_heard_beside_the_rest():
 
 def test_unisons_are_told_by_a_head_of_their_own():
     """All others are what they are without it, and at first it says that there are none."""
-    told = hearing.NoteHeads(channels=8, ends=True, unisons=True)
+    told = note_heads.NoteHeads(channels=8, ends=True, unisons=True)
     params = heads_params(told)
     logits = heard(told, params)
     assert logits["unison"].shape == logits["onset"].shape
     assert np.std(logits["unison"]) > 0
     del params["pitch_unison"]
-    without = heard(hearing.NoteHeads(channels=8, ends=True), params)
+    without = heard(note_heads.NoteHeads(channels=8, ends=True), params)
     assert set(logits) - set(without) == {"unison"}
     for name, array in without.items():
         np.testing.assert_array_equal(array, logits[name])
-    first = told.init(jax.random.key(0), jnp.zeros((1, 4, 16)), jnp.ones((1, 4, hearing.NUM_PITCHES, 6)))["params"]
+    first = told.init(jax.random.key(0), jnp.zeros((1, 4, 16)), jnp.ones((1, 4, NUM_PITCHES, 6)))["params"]
     assert not np.any(first["pitch_unison"]["kernel"])
     assert np.all(first["pitch_unison"]["bias"] < -3)
 
 
 def test_nothing_tells_ends_without_a_front_end_that_knows_pitches():
-    heads = hearing.NoteHeads(ends=True)
+    heads = note_heads.NoteHeads(ends=True)
     assert "end" not in heard(heads, heads_params(heads, pitched=False), pitched=False)
 
 
 def test_blocks_take_their_spacings_in_turn():
     """A sixth one begins again, and a logit hears as far as all of them together reach."""
-    heads = hearing.NoteHeads(channels=4, blocks=6)
+    heads = note_heads.NoteHeads(channels=4, blocks=6)
     params = heads_params(heads)
     assert {f"block_{i}" for i in range(6)} < set(params)
     encoded = jnp.zeros((1, 80, 16))
-    by_pitch = np.random.default_rng(3).normal(size=(1, 80, hearing.NUM_PITCHES, 6)).astype(np.float32)
+    by_pitch = np.random.default_rng(3).normal(size=(1, 80, NUM_PITCHES, 6)).astype(np.float32)
 
     @jax.grad
     def gradient(array):
         return heads.apply({"params": params}, encoded, array)["frame"][0, 40, 40]
 
-    reach = 2 * (sum(hearing.SPACINGS) + sum(hearing.SPACINGS[:2]))
+    reach = 2 * (sum(note_heads.SPACINGS) + sum(note_heads.SPACINGS[:2]))
     positions = np.unique(np.argwhere(np.abs(gradient(by_pitch)[0]).max(axis=-1) > 0)[:, 0])
     assert (positions.min(), positions.max()) == (40 - reach, 40 + reach)
 
@@ -131,9 +132,9 @@ def test_blocks_take_their_spacings_in_turn():
 def test_half_precision_is_for_the_blocks_alone():
     """Logits are float32, near those of float32."""
     settings = {"channels": 8, "blocks": 2, "ends": True}
-    params = heads_params(hearing.NoteHeads(**settings))
-    exact = heard(hearing.NoteHeads(**settings), params)
-    rounded = heard(hearing.NoteHeads(**settings, dtype=jnp.bfloat16), params)
+    params = heads_params(note_heads.NoteHeads(**settings))
+    exact = heard(note_heads.NoteHeads(**settings), params)
+    rounded = heard(note_heads.NoteHeads(**settings, dtype=jnp.bfloat16), params)
     for name, array in rounded.items():
         assert array.dtype == jnp.float32
         assert np.abs(array - exact[name]).mean() < 0.05 * np.abs(exact[name]).mean()

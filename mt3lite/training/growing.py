@@ -28,7 +28,7 @@ _READERS = {
     ("front_end", "pitch_out"): 4,
     ("heads", "pitch_in"): 1,
 }
-_ENDS = ("encoder", "heads", "pitch_out", "kernel")  # the last column, see `hearing.NoteHeads`
+_ENDS = ("encoder", "heads", "pitch_out", "kernel")  # the last column, see `note_heads.NoteHeads`
 _SELDOM = -4.0  # a logit
 _RESIDUAL_OUTPUTS = (("out", "kernel"), ("wo", "kernel"))  # what a layer adds to the stream comes through these
 

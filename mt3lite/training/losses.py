@@ -1,7 +1,7 @@
 """What training minimises: token cross-entropy as t5x computes it, and note activity on the encoder.
 
-The second asks the encoder, position by position, which notes begin and sound there (`hearing.NoteHeads`). That teaches
-a small network to hear before its decoder can tell it anything of use.
+The second asks the encoder, position by position, which notes begin and sound there (`note_heads.NoteHeads`). That
+teaches a small network to hear before its decoder can tell it anything of use.
 
 Axes: B batch, T tokens, V vocabulary, P encoder positions, N notes of an example.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from mt3lite import vocabulary
 from mt3lite.frontend import LOWEST_PITCH, NUM_PITCHES
-from mt3lite.hearing import NUM_DRUMS, NUM_FAMILIES
+from mt3lite.note_heads import NUM_DRUMS, NUM_FAMILIES
 
 # A note is one onset but sounds for many positions: unweighted, the encoder learns what sounds and not when it began.
 ONSET_WEIGHT = 5.0
@@ -92,7 +92,7 @@ def note_activity(notes: jax.Array, num_positions: int) -> dict[str, jax.Array]:
 
 
 def auxiliary_loss(logits: dict[str, jax.Array], notes: jax.Array) -> jax.Array:
-    """Return the loss of `hearing.NoteHeads`' logits, summed over pitches and heads, mean over positions; a scalar.
+    """Return the loss of `note_heads.NoteHeads`' logits, summed over pitches and heads, mean over positions; a scalar.
 
     Binary cross-entropy of what begins, sounds, ends (where that is told) and is struck; where a note sounds, the
     cross-entropy of its instrument family; where one begins, whether another family begins it, too, where that is told,

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
-from mt3lite import hearing, network, segments
+from mt3lite import network, note_heads, segments
 from mt3lite.config import Config
 from mt3lite.training import losses, optimizers, sharding
 from mt3lite.training.settings import TrainConfig
@@ -40,7 +40,7 @@ def initial_state(config: Config, train: TrainConfig, mesh: Mesh, params: dict |
             params = transformer.init(network_key, frames, jnp.zeros((1, 2), jnp.int32))["params"]
         encoded, auxiliary = transformer.apply({"params": params}, frames, method="encode"), {}
         if encoded.heads is None:
-            heads = hearing.NoteHeads()
+            heads = note_heads.NoteHeads()
             auxiliary = heads.init(auxiliary_key, encoded.vectors, encoded.pitch_features)["params"]
         both = {"network": params, "auxiliary": auxiliary}
         return State(both, optimizers.make(train).init(both), jax.tree.map(jnp.copy, params), jnp.int32(0))
@@ -84,7 +84,7 @@ def loss_and_metrics(
     if train.auxiliary_weight and phase != "decoder":
         heads = encoded.heads
         if heads is None:  # a network that does not hear by itself has heads for training only
-            apply_heads = functools.partial(hearing.NoteHeads().apply, {"params": params["auxiliary"]})
+            apply_heads = functools.partial(note_heads.NoteHeads().apply, {"params": params["auxiliary"]})
             heads = apply_heads(encoded.vectors, encoded.pitch_features)
         auxiliary = losses.auxiliary_loss(heads, batch["notes"]) / train.accumulate
     loss = token_loss + train.auxiliary_weight * auxiliary

@@ -54,7 +54,7 @@ Heard = list[hearing.Begun | None]  # of each segment
 class Piece:
     """What was recorded of a piece of S segments."""
 
-    heads: dict[str, np.ndarray]  # float16 [S, P, ...]: logits of `hearing.NoteHeads`
+    heads: dict[str, np.ndarray]  # float16 [S, P, ...]: logits of `note_heads.NoteHeads`
     is_silent: np.ndarray  # bool [S]
     edges: np.ndarray  # int64 [S + 1]: steps at which segments begin, and the last one ends
     reference: np.ndarray  # notes.NOTE_DTYPE, what was played
