@@ -15,7 +15,6 @@ from types import ModuleType
 
 import numpy as np
 import safetensors.numpy
-from flax import traverse_util
 
 from mt3lite import instruments
 
@@ -112,4 +111,8 @@ def _elu(x: np.ndarray, xp: ModuleType) -> np.ndarray:
 @functools.cache
 def weights() -> dict[str, dict[str, np.ndarray]]:
     """Return the bundled weights, of the networks "beats" and "bars"."""
-    return traverse_util.unflatten_dict(safetensors.numpy.load_file(WEIGHTS), sep="/")
+    networks: dict[str, dict[str, np.ndarray]] = {}
+    for path, array in safetensors.numpy.load_file(WEIGHTS).items():
+        network, _, name = path.partition("/")
+        networks.setdefault(network, {})[name] = array
+    return networks
