@@ -12,6 +12,7 @@ from flax import traverse_util
 from jax.experimental.compilation_cache import compilation_cache as compilation_cache_of_jax
 
 from mt3lite import config, network, weights
+from mt3lite.commands import compilation
 
 # How long an example takes depends on the machine and what else it does, and the first on what gets loaded.
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -40,6 +41,12 @@ def forgotten_programs():
     jax.clear_caches()
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache_of_jax.reset_cache()
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Let JAX keep what the trainings of a file compile, as the command does: they are of one small network."""
+    compilation.use_cache()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from mt3lite import cli, config, notes, segments, weights
 from mt3lite.errors import InputError
 from mt3lite.training import examples, losses, resident, settings, trainer
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = config.preset("tiny")
 RATE = TINY.spectrogram.sample_rate
 STILL = examples.AugmentConfig(

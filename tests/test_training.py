@@ -15,6 +15,7 @@ from mt3lite import cli, config
 from mt3lite.errors import InputError
 from mt3lite.training import datasets, examples, sharding, trainer, update
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = config.preset("tiny")
 # All that learns learns from the start: one program to compile.
 QUICK = trainer.TrainConfig(
