@@ -145,7 +145,7 @@ def _work_up(candidate: Candidate, job: _Job) -> tuple[datasets.Track, checks.Fi
         if missing:
             return track, checks.Findings(tuple(f"no such file: {reason(str(path))}" for path in missing)), 0
         for path, played in (candidate.read_notes() if candidate.read_notes else {}).items():
-            _below(path, job.out)
+            _below(path, job.out)  # it raises where a table names a place elsewhere
             lasting = played[played["offset"] > played["onset"]]
             dropped += len(played) - len(lasting)
             files.make_folder(path.parent)
