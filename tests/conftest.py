@@ -35,12 +35,12 @@ def cache_folder(tmp_path_factory):
 def forgotten_programs():
     """Forget what the tests of a file compiled, or the process would have gigabytes in the end.
 
-    And forget where its trainings let JAX keep programs: the tests of a file shall not depend on which came before.
+    Each file begins without a cache of JAX's own, whatever trainings before set up: what that gives, we do not keep.
     """
-    yield
-    jax.clear_caches()
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache_of_jax.reset_cache()
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +78,6 @@ def compilation_cache(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(folder))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         yield folder
-
-
-@pytest.fixture
-def nothing_from_jax():
-    """Let JAX's own cache give nothing, whatever a training before has put there: what it gives, we do not keep."""
-
-    def use(cache: bool) -> None:
-        jax.config.update("jax_enable_compilation_cache", cache)
-        compilation_cache_of_jax.reset_cache()
-
-    use(False)
-    yield
-    use(True)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,6 @@ def test_the_order_of_the_longest_and_the_shortest_does_not_matter():
             np.testing.assert_array_equal(decoded.tokens, expected[key])
 
 
-@pytest.mark.usefixtures("nothing_from_jax")
 def test_kept_programs_are_read_by_the_next_run(tmp_path, monkeypatch):
     params, frames = random_params(PLAIN, 1, 3.0), segments(1, 5)
     kept = kept_programs.Folder(tmp_path, ["setting"])

@@ -151,7 +151,6 @@ def test_what_cannot_be_is_refused(tiny_folder, monkeypatch):
         transcriber.load(tiny_folder, precision="int8")
 
 
-@pytest.mark.usefixtures("nothing_from_jax")
 def test_programs_of_another_precision_are_not_taken(tiny_folder, tmp_path):
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 0.1, 4 * 16000).astype(np.float32)
