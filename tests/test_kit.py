@@ -249,6 +249,22 @@ def test_each_folder_is_used_as_it_comes(tmp_path, box):
     assert done.stdout.splitlines()[-1].endswith("brought home: out")
 
 
+def test_some_music_is_held_out(tmp_path, box):
+    """Rendered first, to be there when training begins; what is told of it comes home, too."""
+    made_up_kit(tmp_path, LAYERED)
+    done = on_box("kit/1", LEG="0", HELD_OUT="0.1", HOURS="2")
+    assert done.returncode == 0, done.stderr
+    wait_for_rendering(box, 0)
+    rendered = [line for line in (box / "told").read_text().splitlines() if "data synthesize" in line]
+    wanted = ["--split validation --hours 0.1 --seed 0", "--split train --hours 2 --seed 0"]
+    assert [line.partition("music-0 ")[2].partition(" --jobs")[0] for line in rendered] == wanted
+    (box / "run").mkdir()
+    (box / "run" / "validation.csv").write_text("step\n")
+    done = on_box(LEG="5", FEWEST="1", INIT="mine")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "validation.csv").read_text() == "step\n"
+
+
 def test_what_kept_music_from_being_rendered_is_told(tmp_path, box):
     refuses = '#!/bin/sh\ncase "$*" in *synthesize*) echo b.sf2: program 0 plays noise >&2; exit 1 ;; esac\n'
     (tmp_path / "python").write_text(refuses + 'exec "$REAL_PYTHON" "$@"\n')

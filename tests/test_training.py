@@ -4,16 +4,18 @@ import csv
 import dataclasses
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tones
 
 from mt3lite import cli, config
 from mt3lite.errors import InputError
-from mt3lite.training import datasets, examples, sharding, trainer, update
+from mt3lite.training import datasets, examples, sharding, trainer, update, validation
 
 pytestmark = pytest.mark.usefixtures("compiled_once")
 TINY = config.preset("tiny")
@@ -93,6 +95,24 @@ def test_a_validation_track_that_cannot_be_read_is_told_before_anything_is_learn
     assert not (tmp_path / "run").exists()
 
 
+def test_the_loss_of_validation_is_that_of_training_on_other_tracks(tracks, tmp_path):
+    """The same examples as a loader of the held-out tracks makes, without dropout; no tracks to score, no scores."""
+    settings = dataclasses.replace(QUICK, evaluate_every=1, evaluate_tracks=0)
+    augmentation = examples.AugmentConfig()
+    state = update.initial_state(TINY, settings, sharding.make_mesh())
+    validator = validation.Validator(tracks, TINY, settings, augmentation)
+    scores, picture = validator(state.params, "encoder", tmp_path / "none.png")
+    made = [examples.at(i, tracks, TINY, augmentation, seed=settings.seed) for i in range(validation.NUM_EXAMPLES)]
+    batch = {name: np.stack([getattr(example, name) for example in made]) for name in ("samples", "notes")}
+    sober = dataclasses.replace(TINY, network=dataclasses.replace(TINY.network, dropout_rate=0.0))
+    told = {"phase": "encoder", "config": sober, "train": settings}
+    expected, _ = update.loss_and_metrics(state.params, batch, jnp.float32(0), jax.random.key(1), **told)
+    np.testing.assert_allclose(scores.pop("loss"), expected, rtol=1e-4)
+    assert np.isnan(list(scores.values())).all() and picture is None
+    with pytest.raises(InputError, match="evaluate_every: there are no tracks to evaluate"):
+        validation.Validator([], TINY, settings, augmentation)
+
+
 def test_a_folder_of_pairs_without_one_to_validate_on(tracks, tmp_path, capsys):
     """Two pairs, which both fall to training; the split is told before anything is compiled."""
     pairs = str(tracks[0].midi.parent)
@@ -141,9 +161,9 @@ def test_from_a_folder_to_a_scored_model_by_commands(tracks, tmp_path, capsys, m
     more = ["--workdir", str(tmp_path / "more"), "--init-from", model, "--evaluate-every", "2"]
     assert cli.main(["train", *common, *more]) == 0
     said = capsys.readouterr().out
-    assert "tiny learns from 2 tracks; " in said and "step 2  validation: Onset F1 0." in said
+    assert "tiny learns from 2 tracks; " in said and re.search(r"step 2  validation: loss \d+\.\d+, Onset F1 0\.", said)
     (row,) = csv.DictReader((tmp_path / "more" / "validation.csv").read_text().splitlines())
-    assert row["step"] == "2" and 0 <= float(row["Onset F1"]) <= 1
+    assert row["step"] == "2" and 0 <= float(row["Onset F1"]) <= 1 and float(row["loss"]) > 0
     if importlib.util.find_spec("matplotlib"):
         assert (tmp_path / "more" / "pictures" / "step-00000002.png").read_bytes().startswith(b"\x89PNG")
     scores = tmp_path / "scores.json"

@@ -110,9 +110,12 @@ def _add_records(group: argparse._ArgumentGroup) -> None:
         "--evaluate-every",
         metavar="N",
         type=types.positive,
-        help="updates after which tracks of the split `validation` are transcribed and scored (default: never)",
+        help="updates after which the loss of the split `validation` is told, and tracks of it are transcribed and "
+        "scored (default: never)",
     )
-    group.add_argument("--evaluate-tracks", metavar="N", type=types.positive, help="how many of them (default: 8)")
+    group.add_argument(
+        "--evaluate-tracks", metavar="N", type=types.not_negative, help="how many of them are scored (default: 8)"
+    )
     group.add_argument(
         "--checkpoint-minutes", metavar="M", type=types.positive_number, help="between checkpoints (default: 5)"
     )

@@ -38,6 +38,14 @@ class Batch:
     notes: np.ndarray  # int32 [batch, MAX_NOTES, 5]
     dropped: int  # examples left out since their target was too long, while this batch's pool was made
 
+    def arrays(self, phase: str) -> dict[str, np.ndarray]:
+        """Return what a phase learns from.
+
+        No tokens where the encoder does alone: for each of their lengths a program would be compiled.
+        """
+        arrays = {"samples": self.samples, "notes": self.notes}
+        return arrays if phase == "encoder" else arrays | {"tokens": self.tokens}
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:

@@ -126,7 +126,7 @@ class Diary:
         self._write("curve.csv", "training", {name: row[name] for name in CURVE_COLUMNS})
 
     def validation(self, step: int, seconds: float, scores: dict[str, float], picture: Path | None) -> None:
-        """Keep the scores of the validation tracks, and a picture of one of them."""
+        """Keep the loss and the scores of the validation tracks, and a picture of one of them."""
         known = [f"{name} {score:.3f}" for name, score in scores.items() if not math.isnan(score)]
         self._report(f"step {step}  validation: {', '.join(known) or 'no notes'}")
         self._write("validation.csv", "validation", {"step": step, "seconds": seconds, **scores})

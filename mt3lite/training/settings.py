@@ -52,8 +52,8 @@ class TrainConfig:
     log_every: int = 20  # steps
     checkpoint_minutes: float = 5.0
     keep_checkpoints: int = 2
-    evaluate_every: int = 0  # steps, after which the validation tracks are transcribed and scored; 0: never
-    evaluate_tracks: int = 8  # of the validation split
+    evaluate_every: int = 0  # steps, after which the validation split's loss is told and tracks are scored; 0: never
+    evaluate_tracks: int = 8  # of the validation split, that are transcribed and scored
     workers: int = 0  # processes that make examples; 0: a thread
     # All tracks lie in the device's memory, where examples are made, see `resident.py`; the encoder alone learns so.
     resident: bool = False

@@ -77,7 +77,7 @@ def fit(
         tracks: to train on.
         config: of the model.
         train: how.
-        validation_tracks: to transcribe every `train.evaluate_every` updates.
+        validation_tracks: to score every `train.evaluate_every` updates, see `validation.Validator`.
         augmentation: of the examples; None for none.
         initial_params: of the network, to fine-tune from; None starts from random ones.
         report: takes one line of progress at a time.
@@ -88,7 +88,7 @@ def fit(
         Terminated: SIGTERM came; the run is saved and goes on when it is started again.
     """
     mesh = sharding.make_mesh(train.model_devices)
-    validator = validation.Validator(validation_tracks[: train.evaluate_tracks], config)
+    validator = validation.Validator(validation_tracks, config, train, augmentation) if train.evaluate_every else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(_claimed(folder, tracks, config, train, augmentation))
         saved = stack.enter_context(checkpoints.Checkpoints(folder / "checkpoints", train.keep_checkpoints))
@@ -106,8 +106,8 @@ def fit(
             state, metrics = _updated(state, batch, phase_of(train, clock.progress), rate, config, train, mesh)
             step += 1
             diary.add(step, metrics, seconds=clock.seconds, learning_rate=rate, dropped=batch.dropped)
-            if train.evaluate_every and step % train.evaluate_every == 0:
-                _validate(validator, state, diary, step, clock.seconds, folder)
+            if validator and step % train.evaluate_every == 0:
+                _validate(validator, state, phase_of(train, clock.progress), diary, clock.seconds, folder)
             if clock.wants_save:
                 _save(saved, state, batches, diary, clock)
         _save(saved, state, batches, diary, clock)
@@ -127,23 +127,23 @@ def _updated(state: update.State, batch: loader.Batch, phase: str, rate: float, 
 
 def placed(batch: loader.Batch, phase: str, mesh: Mesh, max_tokens: int) -> dict[str, jax.Array]:
     """Put what a phase needs of a batch on the devices."""
-    arrays = {"samples": batch.samples, "notes": batch.notes}
+    arrays = batch.arrays(phase)
     if isinstance(batch.samples, jax.Array):
         return arrays  # they are there
-    if phase != "encoder":  # whose program must not be compiled for each length of the tokens
-        arrays["tokens"] = batch.tokens
-        if jax.process_count() > 1:  # whose batches are padded to different lengths, and make one array together
-            room = max_tokens - batch.tokens.shape[1]
-            arrays["tokens"] = np.pad(batch.tokens, ((0, 0), (0, room)))
+    if "tokens" in arrays and jax.process_count() > 1:  # whose lengths differ, and which make one array together
+        arrays["tokens"] = np.pad(batch.tokens, ((0, 0), (0, max_tokens - batch.tokens.shape[1])))
     return sharding.place_batch(arrays, mesh)
 
 
-def _validate(validator, state: update.State, diary: reports.Diary, step: int, seconds: float, folder: Path) -> None:
+def _validate(
+    validator: validation.Validator, state: update.State, phase: str, diary: reports.Diary, seconds: float, folder: Path
+) -> None:
     """Score the averaged weights on the validation tracks; the first process does, the others wait for it."""
     diary.pause()
-    average = sharding.to_host(state.average)
+    averaged = sharding.to_host({**state.params, "network": state.average})
     if jax.process_index() == 0:
-        scores, picture = validator(average, folder / "pictures" / f"step-{step:08d}.png")
+        step = int(state.step)
+        scores, picture = validator(averaged, phase, folder / "pictures" / f"step-{step:08d}.png")
         diary.validation(step, seconds, scores, picture)
 
 

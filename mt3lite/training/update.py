@@ -50,7 +50,14 @@ def initial_state(config: Config, train: TrainConfig, mesh: Mesh, params: dict |
 
 
 def loss_and_metrics(
-    params: dict, batch: dict, num_tokens: jax.Array, key: jax.Array, *, phase: str, config: Config, train: TrainConfig
+    params: dict,
+    batch: dict,
+    num_tokens: jax.Array,
+    key: jax.Array | None,
+    *,
+    phase: str,
+    config: Config,
+    train: TrainConfig,
 ):
     """Return the scalar to minimise and (loss, token loss, auxiliary loss, accuracy) of a batch or of a part of one.
 
@@ -59,7 +66,7 @@ def loss_and_metrics(
         batch: "samples" float32 [B, num_samples], "tokens" int32 [B, T] (unless the encoder learns alone), "notes"
             int32 [B, N, 5].
         num_tokens: in the whole batch; the token loss is the sum over this part divided by it.
-        key: of the dropout.
+        key: of the dropout; None for none.
         phase: what learns: "encoder", "decoder" or "both".
         config: of the model.
         train: how it is trained.
@@ -67,15 +74,15 @@ def loss_and_metrics(
     computing = dataclasses.replace(config.network, dtype=train.dtype)
     transformer = network.Transformer(computing, rematerialise=train.rematerialise)
     frames = segments.compute_frames(batch["samples"], config.spectrogram, config.segments, jnp)
-    apply = functools.partial(transformer.apply, {"params": params["network"]}, deterministic=False)
-    encoder_key, decoder_key = jax.random.split(key)
-    encoded = apply(frames, method="encode", rngs={"dropout": encoder_key})
+    apply = functools.partial(transformer.apply, {"params": params["network"]}, deterministic=key is None)
+    keys = [{}, {}] if key is None else [{"dropout": each} for each in jax.random.split(key)]
+    encoded = apply(frames, method="encode", rngs=keys[0])
     token_loss = accuracy = auxiliary = jnp.float32(0.0)
     if phase == "decoder":
         encoded = jax.lax.stop_gradient(encoded)
     if phase != "encoder":
         inputs = network.shift_right(batch["tokens"])
-        logits = apply(encoded, inputs, method="decode", rngs={"dropout": decoder_key})
+        logits = apply(encoded, inputs, method="decode", rngs=keys[1])
         weights = (batch["tokens"] > 0).astype(jnp.float32)
         total, _, correct, _ = losses.cross_entropy(
             logits, batch["tokens"], weights, label_smoothing=train.label_smoothing, z_loss=train.z_loss
@@ -111,6 +118,11 @@ def _gradients(params: dict, batch: dict, key: jax.Array, num_tokens: jax.Array,
     return jax.lax.scan(add, zeros, (jax.random.split(key, parts), jax.tree.map(cut, batch)))[0]
 
 
+def num_targets(batch: dict) -> jax.Array:
+    """Return how many tokens the targets of a batch have, float32 []; 0 where the encoder learns alone."""
+    return (batch["tokens"] > 0).sum().astype(jnp.float32) if "tokens" in batch else jnp.float32(0.0)
+
+
 @functools.partial(jax.jit, static_argnames=("phase", "config", "train", "mesh"), donate_argnums=0)
 def train_step(
     state: State, batch: dict, rate: jax.Array, *, phase: str, config: Config, train: TrainConfig, mesh: Mesh
@@ -130,7 +142,7 @@ def train_step(
         The new state, and float32 [len(METRICS)].
     """
     key = jax.random.fold_in(jax.random.key(train.seed), state.step)
-    num_tokens = (batch["tokens"] > 0).sum().astype(jnp.float32) if phase != "encoder" else jnp.float32(0.0)
+    num_tokens = num_targets(batch)
     loss = functools.partial(loss_and_metrics, phase=phase, config=config, train=train)
     gradients, means = _gradients(state.params, batch, key, num_tokens, mesh, loss, train.accumulate)
     directions, optimizer = optimizers.make(train).update(gradients, state.optimizer, state.params)
@@ -148,6 +160,13 @@ def train_step(
     new = jax.lax.with_sharding_constraint(new, sharding.of_tree(new, mesh))
     metrics = jnp.concatenate([means, jnp.stack([_length(gradients), num_tokens])])
     return new, jax.lax.with_sharding_constraint(metrics, NamedSharding(mesh, Spec()))
+
+
+@functools.partial(jax.jit, static_argnames=("phase", "config", "train"))
+def held_out_loss(params: dict, batch: dict, *, phase: str, config: Config, train: TrainConfig) -> jax.Array:
+    """Return the loss of a whole batch that nothing is learnt from, float32 []; arguments as of `loss_and_metrics`."""
+    train = dataclasses.replace(train, accumulate=1)
+    return loss_and_metrics(params, batch, num_targets(batch), None, phase=phase, config=config, train=train)[0]
 
 
 @jax.jit

@@ -10,11 +10,13 @@
 # when the call has ended. With LEG above 0 it trains then, on what music there is; after every STINT it begins again
 # with the music made meanwhile, as long as there is more. The options, SEED and INIT must be the same in all calls.
 #
-# OUT          what is to be brought home: model/, log, curve.csv, heard.jsonl.gz (the pieces trained on); no file above
-#              15 MB: a larger model comes as model.safetensors.00, .01, ..., to be joined by cat
+# OUT          what is to be brought home: model/, log, curve.csv, heard.jsonl.gz (the pieces), with HELD_OUT also
+#              validation.csv; no file above 15 MB: a larger model comes as model.safetensors.00, .01, ..., for cat
 # LEG          minutes a call may take, 0 to train in a later one; MORE: minutes of training in the calls to come, to which
 #              the schedule is fitted with what is left of this one
 # HOURS        of music to render with the soundfonts of each folder
+# HELD_OUT     hours of music to render besides, from files held out, 0 for none: with it, the options --evaluate-every N
+#              --evaluate-tracks 0 tell whether the music is learnt by heart
 # FEWEST       pieces that training waits for while music is rendered, for a third of LEG at most
 # INIT         model to go on from, "" for none; if it is not set, the kit's, or the bundled one where that has none
 # WARM         1: compile what training needs, by a moment of it that is not kept, then wait until all music is rendered;
@@ -23,12 +25,13 @@
 # SEED, JOBS (processes that render), STINT (seconds), TIMBRES, PYTHON: as their names say.
 set -euo pipefail
 
-LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} FEWEST=${FEWEST:-1500} SEED=${SEED:-0} STINT=${STINT:-240}
-WARM=${WARM:-0} BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
+LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} HELD_OUT=${HELD_OUT:-0} FEWEST=${FEWEST:-1500} SEED=${SEED:-0}
+STINT=${STINT:-240} WARM=${WARM:-0} BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3}
+TIMBRES=${TIMBRES:-0.7}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
 starting=${STARTING:-50} ending=${ENDING:-20} # seconds before the first updates, and to save, write and copy the model
 
-[ $# -ge 1 ] || { sed -n '2,26s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,28s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 out=$1; shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$BOX/kit" "$out"
@@ -41,7 +44,8 @@ render() { # DATASET SEED SOUNDFONT...
   # The libraries are for this part alone, and only those that the system lacks: its own come first.
   # To find FluidSynth, pyfluidsynth asks ldconfig, then a compiler, then looks into HOMEBREW_PREFIX.
   LD_LIBRARY_PATH="/usr/lib/x86_64-linux-gnu:/usr/lib64:$BOX/lib" HOMEBREW_PREFIX="$BOX" \
-    nice -n 10 setsid "$here/render.sh" "$1" train "$HOURS" "$2" "$BOX/midi" "${@:3}" > "$1.log" 2>&1 < /dev/null &
+    nice -n 10 setsid bash -euc '[ "$2" = 0 ] || "$0" "$1" validation "$2" "${@:4}"; "$0" "$1" train "${@:3}"' \
+    "$here/render.sh" "$1" "$HELD_OUT" "$HOURS" "$2" "$BOX/midi" "${@:3}" > "$1.log" 2>&1 < /dev/null &
   echo $! > "$1.pid"
 }
 rendering() { local pid; for pid in "$BOX"/music-*.pid; do ! kill -0 "$(cat "$pid")" 2> /dev/null || return 0; done; return 1; }
@@ -112,6 +116,7 @@ home() {
     split --bytes=15000000 --numeric-suffixes "$BOX/run/model/model.safetensors" "$out/model/model.safetensors."
   fi
   cp "$BOX/run/curve.csv" "$out/"
+  [ ! -e "$BOX/run/validation.csv" ] || cp "$BOX/run/validation.csv" "$out/"
   { tail -qc 1000 "$BOX"/music-*.log; cat "$BOX/log"; } > "$out/log"
   gzip -c "$BOX/heard.jsonl" > "$out/heard.jsonl.gz"
 }

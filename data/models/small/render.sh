@@ -4,8 +4,9 @@
 #   data/models/small/render.sh DATASET SPLIT HOURS SEED MIDI SOUNDFONT...
 #
 # DATASET    folder to fill
-# MIDI       folder with the folders pop-piano, piano-performances, game-band, lieder, string-quartets and orchestra, see
-#            README.md here for where they are from; those that are not there are left out, with a line
+# MIDI       folder with the folders pop-piano, piano-performances, game-band, lieder, string-quartets, orchestra and
+#            drum-performances, see README.md here for where they are from; those that are not there are left out, with
+#            a line
 # SOUNDFONT  each piece draws one of these
 # TIMBRES    chance of each instrument of a piece to sound unlike the soundfont's, 0 to 1
 # JOBS (processes that render), PYTHON: as their names say.
@@ -13,12 +14,12 @@ set -euo pipefail
 
 JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
 
-[ $# -ge 6 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 6 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 dataset=$1 split=$2 hours=$3 seed=$4 midi=$5; shift 5
 soundfonts=()
 for soundfont; do soundfonts+=(--soundfont "$soundfont"); done
 
-# Shares of the pieces, and the licences of their sources; the rest, 0.27 beside these, is invented.
+# Shares of the pieces beside that of invented ones, 0.27, and the licences of their sources.
 sources=()
 while read -r name weight license; do
   if [ -d "$midi/$name" ]; then
@@ -33,6 +34,7 @@ game-band 0.20 BSD-3-Clause
 lieder 0.08 CC0-1.0
 string-quartets 0.07 CC0-1.0
 orchestra 0.08 CC0-1.0
+drum-performances 0.06 CC-BY-4.0
 SOURCES
 
 echo "== Rendering $hours hours of music: $dataset"
