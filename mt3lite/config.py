@@ -131,7 +131,7 @@ def read(cls: type[T], text: str, source: str) -> T:
         InputError: not JSON, a key unknown or missing, a value of the wrong type, or one that the class refuses.
     """
     try:
-        return _read_dataclass(cls, reading.parse_json(text), "")
+        return read_dataclass(cls, reading.parse_json(text), "")
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
 
@@ -162,7 +162,7 @@ def changed(config: Config, *, name: str | None = None, **sections: Mapping[str,
         values[section] |= json.loads(json.dumps(fields))
     values["name"] = name or config.name
     parts: dict[str, Any] = {
-        section: _read_dataclass(kind, values[section], section) for section, kind in _SECTIONS.items()
+        section: read_dataclass(kind, values[section], section) for section, kind in _SECTIONS.items()
     }
     parts["network"] = dataclasses.replace(parts["network"], **_following(config, **parts))
     return Config(values["name"], **parts)
@@ -216,8 +216,12 @@ def _check_equal(name: str, value: object, other_name: str, other: object) -> No
         raise InputError(f"{name}: is {shown(value)}, but {other_name} is {shown(other)}")
 
 
-def _read_dataclass(cls: type[T], values: object, path: str) -> T:
-    """Build the dataclass `cls` from a JSON object whose keys must be exactly its fields."""
+def read_dataclass(cls: type[T], values: object, path: str) -> T:
+    """Build the dataclass `cls` from a JSON object whose keys must be exactly its fields; arrays become tuples.
+
+    Raises:
+        InputError: a key is unknown or missing, or a value of the wrong type; `path` says where the object is.
+    """
     if not isinstance(values, dict):
         raise InputError(f"{path or 'config'}: {shown(values)} is not an object")
     hints = typing.get_type_hints(cls)
@@ -234,7 +238,7 @@ def _read_dataclass(cls: type[T], values: object, path: str) -> T:
 def _read_value(kind: Any, value: object, path: str) -> Any:
     """Check a JSON value against a type hint; arrays become tuples, and whole numbers floats where those are wanted."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, value, path)
+        return read_dataclass(kind, value, path)
     if typing.get_origin(kind) is tuple and isinstance(value, list):
         kinds = typing.get_args(kind)
         if kinds[-1] is Ellipsis:

@@ -8,7 +8,7 @@ import pytest
 
 from mt3lite import config
 from mt3lite.errors import InputError
-from mt3lite.training import trainer
+from mt3lite.training import examples, trainer
 
 pytest.importorskip("gin", reason="pip install 'mt3lite[train]'", exc_type=ImportError)
 
@@ -23,6 +23,7 @@ def test_base_says_what_the_defaults_are():
     settings = gin_config.read(["gin/base.gin"])
     assert settings.model == config.preset("small")
     assert trainer.TrainConfig(**settings.train) == trainer.TrainConfig()
+    assert settings.augmentation == examples.AugmentConfig()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_the_ancestors_files_train_as_the_ancestor():
     assert (mt3.optimizer, mt3.schedule, mt3.learning_rate, mt3.batch_size) == ("adafactor", "constant", 1e-3, 256)
     assert (mt3.weight_decay, mt3.max_gradient_norm, mt3.auxiliary_weight) == (0.0, 0.0, 0.0)
     assert (mt3.num_steps, dataclasses.replace(mt3, num_steps=400_000)) == (1_000_000, ismir2021)
+    assert gin_config.read(["gin/ismir2021.gin"]).augmentation is None
 
 
 def test_every_file_is_one_of_those_tested():
@@ -68,6 +70,14 @@ def test_bindings_come_last_and_what_follows_from_them_follows():
     assert gin_config.read(["gin/tiny.gin"]).model == config.preset("tiny")  # and the next reading knows none of it
 
 
+def test_augmentation_is_a_setting():
+    """Its fields, one by one, and whether there is any."""
+    bindings = ["gin_config.augmentation.mix_chance=1", "gin_config.augmentation.level_db=(-6, 0.0)"]
+    told = gin_config.read(["gin/tiny.gin"], bindings).augmentation
+    assert told == examples.AugmentConfig(mix_chance=1.0, level_db=(-6.0, 0.0)) and type(told.level_db[0]) is float
+    assert gin_config.read(["gin/tiny.gin"], ["AUGMENTATION=None"]).augmentation is None
+
+
 def test_files_are_found_from_anywhere_and_one_may_change_another(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "from __gin__ import dynamic_registration\nfrom mt3lite.adapters import gin_config\n"
@@ -90,6 +100,11 @@ def test_files_are_found_from_anywhere_and_one_may_change_another(tmp_path, monk
         (["gin/tiny.gin"], ["gin_config.network.width=3"], "gin/tiny.gin: unknown key network.width; the keys here"),
         (["gin/tiny.gin"], ["gin_config.network.emb_dim=3.5"], "network.emb_dim: 3.5 is not of type int"),
         (["gin/tiny.gin"], ["gin_config.network.vocab_size=9"], "network.vocab_size: follows from the other settings"),
+        (["gin/tiny.gin"], ["gin_config.augmentation.echo=1"], "unknown key augmentation.echo; the keys here are mix_"),
+        (["gin/tiny.gin"], ["gin_config.augmentation.mix_chance=2"], "augmentation.mix_chance: 2.0 is not from 0 to 1"),
+        (["gin/tiny.gin"], ["gin_config.augmentation.level_db=(1, 0)"], "level_db: (1.0, 0.0) does not ascend"),
+        (["gin/tiny.gin"], ["gin_config.augmentation.level_db=3"], "augmentation.level_db: 3 is not of type tuple"),
+        (["gin/tiny.gin"], ["gin_config.augmentation.most_mixed=0"], "augmentation.most_mixed: 0 is less than 1"),
         (["gin/tiny.gin"], ["gin_config.nothing.x=3"], "No configurable matching 'gin_config.nothing'"),
         (["gin/tiny.gin"], ["gin_config.segments.context_frames=13"], "does not divide the 226 frames"),
     ],

@@ -233,7 +233,8 @@ def test_each_folder_is_used_as_it_comes(tmp_path, box):
         assert line.startswith(f"-m mt3lite data synthesize {box}/music-{number} --split train --hours 2")
         assert f" --seed {5 + number} " in line and line.endswith(f" --timbres 0.7 {played}")
     (trained,) = [line for line in (box / "told").read_text().splitlines() if "mt3lite train" in line]
-    assert trained.startswith(f"-m mt3lite train --data {box}/heard.jsonl --seed 5 --preset small --init-from mine ")
+    started = f"-m mt3lite train --data {box}/heard.jsonl --seed 5 --gin_file=gin/small.gin --init-from mine "
+    assert trained.startswith(started)
     assert f" --batch-size 128 --resident --workdir {box}/run --minutes " in trained
 
     out = tmp_path / "out"

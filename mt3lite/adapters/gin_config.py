@@ -10,12 +10,14 @@ two places::
     PRESET = 'small'
     gin_config.network.dropout_rate = 0.1
     gin_config.train.batch_size = 64
+    gin_config.augmentation.mix_chance = 0.4
 
 The functions below are what such a file names. ``gin/base.gin`` ties them together.
 """
 
 import dataclasses
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import mt3lite
 from mt3lite import config as config_module
 from mt3lite.config import Config
 from mt3lite.errors import InputError
+from mt3lite.training.examples import AugmentConfig
 
 try:
     import gin
@@ -67,6 +70,19 @@ def train(**fields) -> dict:
 
 
 @gin.register
+def augmentation(**fields) -> AugmentConfig:
+    """Return how training's examples stray from the recordings; the fields are those that differ from the defaults."""
+    values = dataclasses.asdict(AugmentConfig()) | fields
+    return config_module.read_dataclass(AugmentConfig, json.loads(json.dumps(values)), "augmentation")
+
+
+@gin.register
+def examples(augmentation: AugmentConfig | None) -> AugmentConfig | None:
+    """Return it, or None where the recordings are left as they are."""
+    return augmentation
+
+
+@gin.register
 def model(preset: str, name: str | None = None, **sections: dict) -> Config:
     """Return a preset with the changes of each section; raises InputError as `config.changed` does."""
     return config_module.changed(config_module.preset(preset), name=name, **sections)
@@ -78,6 +94,7 @@ class Settings:
 
     model: Config
     train: dict  # fields of TrainConfig that are not left at their defaults
+    augmentation: AugmentConfig | None
 
 
 def read(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Settings:
@@ -98,7 +115,7 @@ def read(files: Sequence[str | Path], bindings: Sequence[str] = ()) -> Settings:
         gin.parse_config_files_and_bindings(found, [], finalize_config=False)
         _check_macros(bindings)
         gin.parse_config_files_and_bindings([], list(bindings))
-        return Settings(gin.get_configurable(model)(), gin.get_configurable(train)())
+        return Settings(*(gin.get_configurable(each)() for each in (model, train, examples)))
     except (OSError, SyntaxError, NameError, AttributeError, ImportError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{', '.join(map(str, files))}: {_one_line(error)}") from error
     finally:

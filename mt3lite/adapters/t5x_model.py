@@ -24,7 +24,7 @@ from mt3lite import carrying, network, stepping
 from mt3lite.adapters import seqio_scores, seqio_vocabulary
 from mt3lite.config import Config
 from mt3lite.errors import InputError
-from mt3lite.training import sharding
+from mt3lite.training import examples, sharding
 
 NOTE_FIELDS = ("start_time", "end_time", "pitch", "velocity", "program", "is_drum")  # of the ancestor's inference files
 # Axes of a parameter that is kept whole on every device. No name may come twice in one parameter.
@@ -193,7 +193,9 @@ def feature_lengths(config: Config) -> dict[str, int]:
     return {"inputs": config.segments.input_frames, "targets": config.segments.max_tokens}
 
 
-def task(config: Config, data: str, suffix: str, name: str = "dataset") -> str:
+def task(
+    config: Config, data: str, suffix: str, name: str = "dataset", augmentation: examples.AugmentConfig | None = None
+) -> str:
     """Return the name of the task of a dataset folder, which is registered when it is asked for first.
 
     Args:
@@ -202,6 +204,7 @@ def task(config: Config, data: str, suffix: str, name: str = "dataset") -> str:
             the suffix: ``mega_notes_ties_vb1``.
         suffix: ``train``, ``validation``, ``test``, ``eval``; see `seqio_tasks`.
         name: what the dataset is called in the names of its tasks and scores.
+        augmentation: of the training examples of a dataset folder; None for none.
     """
     from mt3lite.adapters import seqio_tasks  # registers the known datasets, which only a run needs
 
@@ -212,7 +215,7 @@ def task(config: Config, data: str, suffix: str, name: str = "dataset") -> str:
     if wanted not in seqio.TaskRegistry.names():
         if not os.path.exists(data):
             raise InputError(f"{data}: neither a dataset folder, nor a manifest, nor the beginning of a task's name")
-        seqio_tasks.register_manifest(name, data, config)
+        seqio_tasks.register_manifest(name, data, config, augmentation=augmentation)
     return wanted
 
 

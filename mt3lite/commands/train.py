@@ -29,14 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
     _make_devices(arguments)
     compilation.use_cache()
     model = weights.load(arguments.init_from) if arguments.init_from else None
-    settings, fields = _model_and_fields(arguments, model)
+    settings, fields, augmentation = _settings(arguments, model)
     initial_params = _initial_params(model, settings, arguments)
     train = _train_config(arguments, fields)
     manifest = _manifest(arguments, holding_out=train.evaluate_every > 0)
     checks.require(manifest, split=arguments.split, sample_rate=settings.spectrogram.sample_rate)
     dataset = datasets.read_manifest(manifest)
     tracks = datasets.of_split(dataset, arguments.split)
-    augmentation = None if arguments.no_augmentation else examples.AugmentConfig()
+    if arguments.no_augmentation:
+        augmentation = None
     if arguments.dry_run:
         print(forecast.table(forecast.forecast(tracks, settings, train, augmentation)))
         return 0
@@ -116,18 +117,20 @@ def _join_processes(arguments: argparse.Namespace) -> None:
         raise InputError(f"--coordinator {arguments.coordinator}: the processes cannot meet: {reason}") from error
 
 
-def _model_and_fields(arguments: argparse.Namespace, model: weights.Model | None) -> tuple[config.Config, dict]:
-    """Return the settings of the model, and the fields of `TrainConfig` that are not to have their defaults."""
+def _settings(
+    arguments: argparse.Namespace, model: weights.Model | None
+) -> tuple[config.Config, dict, examples.AugmentConfig | None]:
+    """Return those of the model, the fields of `TrainConfig` that are not to have their defaults, the augmentation."""
     # A trained model listens and reads already.
     fields = {"listening_fraction": 0.0, "reading_fraction": 0.0} if model else {}
     if arguments.gin_file or arguments.gin_binding:
         from mt3lite.adapters import gin_config
 
         told = gin_config.read(arguments.gin_file, arguments.gin_binding)
-        return told.model, fields | told.train
+        return told.model, fields | told.train, told.augmentation
     if model and not arguments.preset:
-        return model.config, fields
-    return config.preset(arguments.preset or "small"), fields
+        return model.config, fields, examples.AugmentConfig()
+    return config.preset(arguments.preset or "small"), fields, examples.AugmentConfig()
 
 
 def _initial_params(model: weights.Model | None, settings: config.Config, arguments: argparse.Namespace) -> dict | None:

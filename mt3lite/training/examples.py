@@ -27,7 +27,11 @@ MOST_DRAWS = 100  # for one example; so many too long ones in a row are no chanc
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """How far training examples may stray from the recordings. All are chances or ranges of uniform draws."""
+    """How far training examples may stray from the recordings. All are chances or ranges of uniform draws.
+
+    Raises:
+        InputError: a chance is not from 0 to 1, a range does not ascend, or a number is less than it can be.
+    """
 
     mix_chance: float = 0.25  # of playing several tracks at once
     most_mixed: int = 2  # so many tracks at most
@@ -46,6 +50,16 @@ class AugmentConfig:
     equaliser_db: float = 8.0  # most boost or cut of the low and the high shelf
     noise_chance: float = 0.6
     noise_db: tuple[float, float] = (-75.0, -38.0)  # level of the noise against the peak
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if name.endswith("_chance") and not 0 <= value <= 1:
+                raise InputError(f"augmentation.{name}: {value} is not from 0 to 1")
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise InputError(f"augmentation.{name}: {value} does not ascend")
+        for name, least in (("most_mixed", 1), ("shift_semitones", 0), ("detune_semitones", 0), ("equaliser_db", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"augmentation.{name}: {getattr(self, name)} is less than {least}")
 
 
 @dataclasses.dataclass(frozen=True)

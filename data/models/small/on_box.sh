@@ -84,7 +84,7 @@ gather() { # the whole lines of manifests that grow, as one dataset
   wc -l < "$BOX/heard.jsonl"
 }
 INIT=${INIT-$([ -d "$BOX/model" ] && echo "$BOX/model" || echo small)}
-start=(--preset small)
+start=(--gin_file=gin/small.gin) # so that OPTIONS can have --gin.NAME=VALUE
 [ -z "$INIT" ] || start+=(--init-from "$INIT")
 training=("$PYTHON" -m mt3lite train --data "$BOX/heard.jsonl" --seed "$SEED" "${start[@]}" --origin "$origin"
   --license "$license" "$@")
