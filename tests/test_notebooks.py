@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pretty_midi
 import pytest
 
 import mt3lite
@@ -142,7 +143,7 @@ def test_transcribing_an_upload_as_on_colab(machine):
     assert all(part in shown.data["text/html"] for part in ("<img ", "<audio ", "<td", "Piano"))
     assert re.match(r"\d+ beats a minute, \d in a bar\nwritten: song.mid\n", printed_by(cells, "from pathlib"))
     assert len(notes.read_midi(machine / "song.mid")) > 50
-    assert b"\xff\x58" in (machine / "song.mid").read_bytes()  # a time signature
+    assert pretty_midi.PrettyMIDI(str(machine / "song.mid")).get_tempo_changes()[1].tolist() != [120]
     assert (machine / "downloaded.txt").read_text() == "song.mid"
     asked = (machine.parent / "asked.txt").read_text().splitlines()  # pip was not
     assert asked == ["apt-get install --quiet --yes libfluidsynth3 fluid-soundfont-gm"]
