@@ -27,7 +27,7 @@ WEIGHT = 8.0  # of the hints, beside the decoder's own logits
 # Logits from which on something is taken for heard. They are lower than those of a chance of one half, since an onset
 # that is half believed in is seldom believed in a position earlier or later. These and those that follow, but for
 # the bounds of hints, were found on held-out pieces with training's sounds.
-ONSET_FROM, FRAME_FROM, END_FROM = -1.2, -0.6, -1.5
+ONSET_FROM, FRAME_FROM, END_FROM = -1.0, -0.6, -1.5
 # Kicks and snares are heard more surely than other drums of a kit, which would not be written at all if they had to be
 # as sure (Lipton et al., "Optimal Thresholding of Classifiers to Maximize F1 Measure", 2014). What belongs to no kit is
 # seldom there, and must be surer.
