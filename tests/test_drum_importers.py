@@ -1,5 +1,10 @@
 """The importers of drums, on small made-up datasets of their layouts."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dataset_trees import by_id, midi, pitches, sound, table
@@ -110,6 +115,22 @@ def test_groove(groove):
     np.testing.assert_allclose(played["onset"], [0.1, 0.1, 0.3], atol=0.003)
     assert pitches(groove / f"{first}.mid")[0] == (22, 0, True)  # the publisher's file is as it was
     assert imported.remarks[0] == "1 performances were not recorded: drummer1/session1/3_funk_80_beat_4-4"
+
+
+def test_performances_as_training_music(tmp_path):
+    """The script of `small`: beats, not fills, of all but the test split, with General MIDI's drums."""
+    rows = [("split", "beat_type", "midi_filename")]
+    for split, kind in (("train", "beat"), ("train", "fill"), ("validation", "beat"), ("test", "beat")):
+        midi(tmp_path / f"groove/drummer1/{split}_{kind}.mid", STROKES)
+        rows.append((split, kind, f"drummer1/{split}_{kind}.mid"))
+    script = [sys.executable, Path(__file__).parents[1] / "data/models/small/drumming.py", tmp_path / "groove"]
+    done = subprocess.run([*script, tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode == 1 and re.fullmatch(r"drumming\.py: .*info\.csv.*\n", done.stderr)
+    table(tmp_path / "groove/info.csv", *rows)
+    subprocess.run([*script, tmp_path / "out"], check=True)
+    written = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in written] == ["drummer1-train_beat.mid", "drummer1-validation_beat.mid"]
+    assert notes.read_midi(written[0])["pitch"].tolist() == [36, 42, 46]
 
 
 def test_groove_faults(groove):

@@ -88,7 +88,12 @@ def groove(root: Path, out: Path) -> Discovery:
 
 
 def _read_groove(path: Path, midi: Path) -> dict[Path, np.ndarray]:
-    return {midi: notes.trim_overlaps(in_general_midi(notes.read_midi(path)))}
+    return {midi: read_performance(path)}
+
+
+def read_performance(path: Path) -> np.ndarray:
+    """Return the strokes of a MIDI file of Groove with General MIDI's pitches, as `notes.read_midi` does."""
+    return notes.trim_overlaps(in_general_midi(notes.read_midi(path)))
 
 
 def in_general_midi(played: np.ndarray) -> np.ndarray:

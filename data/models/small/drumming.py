@@ -7,9 +7,11 @@ out, and its fills, which last a bar.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from mt3lite import notes
+from mt3lite.errors import InputError
 from mt3lite.training import drum_datasets, importing
 
 
@@ -19,12 +21,15 @@ def main() -> None:
     parser.add_argument("groove", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for row in importing.table_rows(arguments.groove / "info.csv", ("split", "beat_type", "midi_filename")):
-        if row["split"] != "test" and row["beat_type"] == "beat":
-            played = drum_datasets.in_general_midi(notes.read_midi(arguments.groove / row["midi_filename"]))
-            name = row["midi_filename"].replace("/", "-")
-            notes.write_midi(notes.trim_overlaps(played), arguments.out / name)
+    try:
+        rows = importing.table_rows(arguments.groove / "info.csv", ("split", "beat_type", "midi_filename"))
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            if row["split"] != "test" and row["beat_type"] == "beat":
+                played = drum_datasets.read_performance(arguments.groove / row["midi_filename"])
+                notes.write_midi(played, arguments.out / row["midi_filename"].replace("/", "-"))
+    except InputError as error:
+        sys.exit(f"drumming.py: {error}")
 
 
 if __name__ == "__main__":
