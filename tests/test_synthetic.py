@@ -127,6 +127,16 @@ def test_a_score_is_played_with_expression_and_a_performance_left_alone():
     assert np.diff(performed["onset"]).std() < 1e-9
 
 
+@pytest.mark.parametrize("any_chance, families", [(0.0, {5}), (1.0, set(range(13)))])
+def test_parts_keep_their_family_but_for_a_chance(any_chance, families):
+    rng = np.random.default_rng(0)
+    played = [
+        arranging.reassign(score(programs=(40,)), rng, keep_pianos=False, any_chance=any_chance) for _ in range(200)
+    ]
+    found = {int(part["program"][0]) // 8 for parts in played for part in parts}
+    assert found >= families and (any_chance or found == families)
+
+
 def test_excerpt_is_cut_and_starts_at_a_note():
     for seed in range(20):
         cut = np.concatenate(arranging.excerpt(score(), 4.0, np.random.default_rng(seed)))
@@ -371,12 +381,29 @@ def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_pa
     needs_fluidsynth()
     out = tmp_path / "out"
     common = ["data", "synthesize", str(out), "--midi", str(midi_folder), "--soundfont", SOUNDFONT, "--hours", "0.01"]
-    assert cli.main([*common, "--invented", "0.001", "--license", "CC BY 4.0", "--stems", "--timbres", "0.5"]) == 0
+    assert (
+        cli.main(
+            [
+                *common,
+                "--invented",
+                "0.001",
+                "--license",
+                "CC BY 4.0",
+                "--stems",
+                "--timbres",
+                "0.5",
+                "--any-instrument",
+                "0.75",
+            ]
+        )
+        == 0
+    )
     tracks = datasets.read_manifest(out)
     assert {track.license for track in tracks} == {"CC BY 4.0"} and all(track.stems for track in tracks)
     said = capsys.readouterr().out
     assert f"{out}: 1 pieces" in said
-    assert json.loads((out / "synthesis.json").read_text())["timbre_chance"] == 0.5
+    made = json.loads((out / "synthesis.json").read_text())
+    assert (made["timbre_chance"], made["any_chance"]) == (0.5, 0.75)
     with pytest.raises(SystemExit, match="2"):
         cli.main([*common, "--license", "a", "--license", "b"])
     assert "--license 2 times for --midi 1 times" in capsys.readouterr().err
@@ -391,6 +418,7 @@ def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_pa
         ({"procedural_weight": -1.0}, "weights must be 0 or more"),
         ({"shortest_seconds": 9.0}, "lengths of 9.0 to 5.0 seconds"),
         ({"timbre_chance": 1.5}, "timbre_chance must be 0 to 1, not 1.5"),
+        ({"any_chance": -0.5}, "any_chance must be 0 to 1, not -0.5"),
     ],
 )
 def test_bad_settings(tmp_path, changes, message):

@@ -150,6 +150,13 @@ def _add_synthesize(actions: argparse._SubParsersAction) -> None:
         default=0.0,
         help="of each instrument of a piece to sound unlike the soundfont's, 0 to 1 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--any-instrument",
+        metavar="CHANCE",
+        type=types.fraction,
+        default=0.25,
+        help="of each part of a MIDI file to be played by any instrument, not one of its family (default: %(default)s)",
+    )
     parser.add_argument("--stems", action="store_true", help="keep each instrument alone, too, beside the mix")
     parser.add_argument("--seed", metavar="N", type=types.not_negative, default=0, help="(default: %(default)s)")
     parser.add_argument("--jobs", metavar="N", type=types.processes, default=1, help="processes (default: %(default)s)")

@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         procedural_weight=arguments.invented,
         stems=arguments.stems,
         timbre_chance=arguments.timbres,
+        any_chance=arguments.any_instrument,
     )
     number = synthetic.synthesize(arguments.out, config, jobs=arguments.jobs, progress=True)
     print(f"{arguments.out}: {number} pieces")

@@ -35,6 +35,7 @@ _COMMON_FAMILIES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)  # drawn three times as of
 _MELODY_FAMILIES = (5, 6, 7, 8, 9, 10)  # what may sing a song in the voice's place
 _PIANO_SHARES = (0.55, 0.15, 0.08, 0.06, 0.08, 0.08)  # programs 0 to 5 for performed piano music
 _VOICE_PROGRAMS = (52, 53, 54)
+ANY_CHANCE = 0.25  # of a part to be played by any instrument; voices and performed pianos have chances of their own
 _DRUM_PITCHES = (35, 81)
 DRUM_NOTE_SECONDS = 0.05  # whatever a drum's own length, which says nothing
 _SHORTEST_NOTE_SECONDS = 0.03
@@ -163,10 +164,13 @@ def thin_out(parts: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarr
     return without_drums if without_drums and rng.random() < 0.2 else kept
 
 
-def reassign(parts: list[np.ndarray], rng: np.random.Generator, *, keep_pianos: bool) -> list[np.ndarray]:
-    """Give each part another program: mostly of its family, sometimes any; pianos may stay pianos.
+def reassign(
+    parts: list[np.ndarray], rng: np.random.Generator, *, keep_pianos: bool, any_chance: float = ANY_CHANCE
+) -> list[np.ndarray]:
+    """Give each part another program, of its family or, by a chance, any; pianos may stay pianos.
 
-    Parts move by octaves into the range of their new instrument, and notes still outside are folded in.
+    Who knows the music knows the families of what stays in them, without hearing them. Parts move by octaves into the
+    range of their new instrument, and notes still outside are folded in.
     """
     shared_piano = int(rng.choice(6, p=_PIANO_SHARES)) if rng.random() < 0.92 else random_program(rng, (0, 1, 2, 3))
     changed = []
@@ -174,20 +178,20 @@ def reassign(parts: list[np.ndarray], rng: np.random.Generator, *, keep_pianos: 
         if part["is_drum"][0]:
             changed.append(part[(part["pitch"] >= _DRUM_PITCHES[0]) & (part["pitch"] <= _DRUM_PITCHES[1])].copy())
             continue
-        program = shared_piano if keep_pianos else _new_program(int(part["program"][0]), rng)
+        program = shared_piano if keep_pianos else _new_program(int(part["program"][0]), rng, any_chance)
         part = into_range(part, pitch_range(program))
         part["program"] = program
         changed.append(part)
     return [part for part in changed if len(part)]
 
 
-def _new_program(program: int, rng: np.random.Generator) -> int:
+def _new_program(program: int, rng: np.random.Generator, any_chance: float) -> int:
     if program in _VOICE_PROGRAMS:
         return random_program(rng, _MELODY_FAMILIES) if rng.random() < 0.8 else int(rng.choice(_VOICE_PROGRAMS))
-    draw = rng.random()
-    if draw < 0.25 and program in PITCHED_PROGRAMS:
+    draw, stays = rng.random(), 1 - any_chance
+    if draw < stays / 3 and program in PITCHED_PROGRAMS:
         return program
-    if draw < 0.75 and program < 112:
+    if draw < stays and program < 112:
         return random_program(rng, (program // 8,))
     return random_program(rng)
 

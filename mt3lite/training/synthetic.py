@@ -43,6 +43,7 @@ class SynthesisConfig:
     sample_rate: int = 16000
     stems: bool = False  # keep each instrument alone, too; the mix is then their sum
     timbre_chance: float = 0.0  # of each instrument of a piece to sound unlike the soundfont's, see `voicing`
+    any_chance: float = arranging.ANY_CHANCE  # of each part of a MIDI file to be played by any instrument
 
     def __post_init__(self):
         if not self.soundfonts:
@@ -58,8 +59,9 @@ class SynthesisConfig:
                 f"lengths of {self.shortest_seconds} to {self.longest_seconds} seconds: the first must be above 0 and "
                 "not above the second"
             )
-        if not 0 <= self.timbre_chance <= 1:
-            raise InputError(f"timbre_chance must be 0 to 1, not {self.timbre_chance}")
+        for chance in ("timbre_chance", "any_chance"):
+            if not 0 <= getattr(self, chance) <= 1:
+                raise InputError(f"{chance} must be 0 to 1, not {getattr(self, chance)}")
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,11 @@ def _draw_notes(
             name, license = f"{source.name}/{Path(path).name}", source.license
             try:
                 played = arranged_notes(
-                    midi_sources.cached_parts(str(path)), piece.duration_seconds, rng, config.most_sounding
+                    midi_sources.cached_parts(str(path)),
+                    piece.duration_seconds,
+                    rng,
+                    config.most_sounding,
+                    config.any_chance,
                 )
             except InputError as error:
                 faults.append(str(error))
@@ -297,7 +303,11 @@ def procedural_notes(duration_seconds: float, rng: np.random.Generator, most_sou
 
 
 def arranged_notes(
-    parts: list[np.ndarray], duration_seconds: float, rng: np.random.Generator, most_sounding: int
+    parts: list[np.ndarray],
+    duration_seconds: float,
+    rng: np.random.Generator,
+    most_sounding: int,
+    any_chance: float = arranging.ANY_CHANCE,
 ) -> np.ndarray:
     """An excerpt of a piece with new instruments, as it is to be played (``notes.NOTE_DTYPE``).
 
@@ -309,6 +319,7 @@ def arranged_notes(
         duration_seconds: length of the excerpt before its tempo changes.
         rng: draws all choices.
         most_sounding: cap on the notes at a time.
+        any_chance: of each part to be played by any instrument, not one of its family.
     """
     performed_piano = arranging.is_piano(parts) and not arranging.is_notated(parts)
     notated = arranging.is_notated(parts)
@@ -320,7 +331,7 @@ def arranged_notes(
         parts = arranging.humanise(parts, rng)
     elif not performed_piano and rng.random() < 0.5:
         parts = [arranging.jitter(part, rng, 0.006) for part in parts]
-    parts = arranging.reassign(parts, rng, keep_pianos=performed_piano)
+    parts = arranging.reassign(parts, rng, keep_pianos=performed_piano, any_chance=any_chance)
     return arranging.playable(parts, most_sounding) if parts else notes.empty()
 
 
