@@ -12,19 +12,15 @@
 #include <sstream>
 #include "BeeThree.h"
 #include "BlowBotl.h"
-#include "Bowed.h"
 #include "Brass.h"
-#include "Clarinet.h"
 #include "FMVoices.h"
 #include "Flute.h"
-#include "HevyMetl.h"
 #include "ModalBar.h"
 #include "Moog.h"
 #include "OnePole.h"
 #include "PercFlut.h"
 #include "Plucked.h"
 #include "Rhodey.h"
-#include "Saxofony.h"
 #include "StifKarp.h"
 #include "TubeBell.h"
 #include "Twang.h"
@@ -72,12 +68,10 @@ template <class Model> std::unique_ptr<stk::Instrmnt> tube() { return std::make_
 int main(int, char** arguments) {
   const std::map<std::string, std::function<std::unique_ptr<stk::Instrmnt>()>> models = {
       {"Bar", made<Bar>}, {"BeeThree", made<stk::BeeThree>}, {"BlowBotl", made<stk::BlowBotl>},
-      {"Bowed", tube<stk::Bowed>}, {"Brass", tube<stk::Brass>}, {"Clarinet", tube<stk::Clarinet>},
-      {"FMVoices", made<stk::FMVoices>}, {"Flute", tube<stk::Flute>}, {"HevyMetl", made<stk::HevyMetl>},
+      {"Brass", tube<stk::Brass>}, {"FMVoices", made<stk::FMVoices>}, {"Flute", tube<stk::Flute>},
       {"Moog", made<stk::Moog>}, {"PercFlut", made<stk::PercFlut>}, {"Picked", made<Picked>},
-      {"Plucked", tube<stk::Plucked>}, {"Rhodey", made<stk::Rhodey>}, {"Saxofony", tube<stk::Saxofony>},
-      {"StifKarp", tube<stk::StifKarp>}, {"TubeBell", made<stk::TubeBell>}, {"VoicForm", made<stk::VoicForm>},
-      {"Wurley", made<stk::Wurley>}};
+      {"Plucked", tube<stk::Plucked>}, {"Rhodey", made<stk::Rhodey>}, {"StifKarp", tube<stk::StifKarp>},
+      {"TubeBell", made<stk::TubeBell>}, {"VoicForm", made<stk::VoicForm>}, {"Wurley", made<stk::Wurley>}};
   stk::Stk::setRawwavePath(arguments[1]);
   for (std::string line, model; std::getline(std::cin, line);) {
     std::istringstream request(line);

@@ -4,7 +4,7 @@
     data/models/small/physical.py SOURCES OUT [--seed N]
 
 SOURCES/thestk+stk is a clone of the Synthesis ToolKit (https://github.com/thestk/stk, whose licence asks to keep its
-notice with copies of it): models of reeds, lips, jets, bows, strings and bars by Perry R. Cook and Gary P. Scavone.
+notice with copies of it): models of lips, jets, strings and bars by Perry R. Cook and Gary P. Scavone.
 physical.cpp plays them; it is compiled by g++ each time. Each seed draws how the instruments are built and played.
 
 Notes are 4 semitones apart and begin at the beginning of their file, at 22050 Hz; sustained ones last 4 seconds, others
@@ -41,9 +41,9 @@ _SWELLS_SECONDS = 0.25  # from there until it is nearly as loud as ever, at most
 _TRIES = 8  # of playing a note
 _LASTS = 0.1  # of the greatest loudness of a held note is left at its end, at least
 _UNITS = """
-    ADSR BeeThree BiQuad BlowBotl Bowed Brass Clarinet Delay DelayA DelayL Envelope FM FMVoices FileLoop FileRead
-    FileWvIn Fir Flute FormSwep HevyMetl Modal ModalBar Modulate Moog Noise OnePole OneZero PercFlut Phonemes Plucked
-    PoleZero Rhodey Sampler Saxofony SineWave SingWave StifKarp Stk TubeBell Twang TwoPole TwoZero VoicForm Wurley
+    ADSR BeeThree BiQuad BlowBotl Brass Delay DelayA DelayL Envelope FM FMVoices FileLoop FileRead FileWvIn Fir Flute
+    FormSwep Modal ModalBar Modulate Moog Noise OnePole OneZero PercFlut Phonemes Plucked PoleZero Rhodey Sampler
+    SineWave SingWave StifKarp Stk TubeBell Twang TwoPole TwoZero VoicForm Wurley
 """.split()  # of STK: what physical.cpp needs
 
 
@@ -76,60 +76,26 @@ def _picked(soft: Drawn, place: Drawn, gain: Drawn, dark: Drawn, burst: Drawn = 
     return {2: soft, 4: place, 11: gain, 1: dark, 3: burst}
 
 
-def _sax(position: Drawn, stiff: Drawn = (45, 80), noise: Drawn = (5, 25)) -> dict[int, Drawn]:
-    return {26: 64, 2: stiff, 4: noise, 11: position, 29: (48, 64), 1: OneOf(0, (2, 12))}
-
-
-def _bowed(vibrato: Drawn) -> dict[int, Drawn]:
-    return {2: (50, 90), 4: (11, 20), 11: (48, 66), 1: vibrato}
-
-
 _VIBRATO = OneOf(0, (1, 6))  # of FM
 _STRINGS = body(6, 250, 4500, gain=(0.2, 1.2), quality=(3, 10))
-_GUITAR = body(5, 90, 1800, gain=(0.3, 1.5), quality=(3, 12))
 _CABINET = body(4, 90, 3500, quality=(1, 3))
 _HORN = [[(350, 600), (1.5, 3), (0.5, 2)]]
 _TRUMPET = [[(900, 1700), (1.5, 3), (0.5, 2)], [(2200, 3500), (2, 4), (0.2, 1)]]
-_OBOE = [[(900, 1300), (2, 4), 1], [(2400, 3400), (2, 5), (0.4, 1.2)]]
-_BASSOON = [[(400, 600), (2, 4), 1], [(1000, 1500), (2, 5), (0.2, 0.8)]]
 _LIPS: dict = {"controls": {11: (48, 64), 1: OneOf(0, (1, 8))}, "amplitude": (0.5, 0.9), "period": (68, 84)}
 _VOICES: dict = {"voices": (3, 6), "detune_cents": (6, 16), "cutoff_hz": (4000, 9000)}
 INSTRUMENTS = {
-    "clarinet": Instrument(50, 92, "Clarinet", {2: (30, 100), 4: (3, 20), 11: (48, 64), 1: OneOf(0, (1, 6))}),
-    "saxophone": Instrument(46, 84, "Saxofony", _sax((28, 64)), body=body(3, 400, 2500), floor=(0.4, 1.0)),
-    "saxophone-soprano": Instrument(56, 92, "Saxofony", _sax((28, 64)), body=body(3, 700, 4000), floor=(0.4, 1.0)),
-    "saxophone-baritone": Instrument(36, 72, "Saxofony", _sax((28, 64)), body=body(3, 250, 1800), floor=(0.4, 1.0)),
-    "oboe": Instrument(58, 90, "Saxofony", _sax((16, 28), noise=(2, 10)), body=_OBOE, floor=(0.2, 0.5)),
-    "bassoon": Instrument(34, 72, "Saxofony", _sax((16, 28), noise=(2, 10)), body=_BASSOON, floor=(0.2, 0.5)),
     "flute": Instrument(59, 95, "Flute", {2: (58, 70), 4: (8, 50), 11: (48, 64), 1: (0, 16)}),
     "flute-breathy": Instrument(55, 91, "BlowBotl", {4: (10, 60), 11: (48, 64), 1: (0, 20)}),
     "trumpet": Instrument(54, 86, "Brass", **_LIPS, body=_TRUMPET),
     "trombone": Instrument(40, 72, "Brass", **_LIPS, body=_HORN, cutoff_hz=(3000, 7000)),
     "french-horn": Instrument(38, 78, "Brass", **_LIPS, body=_HORN, cutoff_hz=(800, 2000)),
     "tuba": Instrument(28, 60, "Brass", **_LIPS, body=_HORN, cutoff_hz=(600, 1800)),
-    "violin": Instrument(55, 95, "Bowed", _bowed((0.4, 2.5)), body=_STRINGS),
-    "viola": Instrument(48, 84, "Bowed", _bowed((0.4, 2.5)), body=_STRINGS, cutoff_hz=(3000, 8000)),
-    "cello": Instrument(36, 76, "Bowed", _bowed((0.3, 2.0)), body=body(6, 150, 3000), cutoff_hz=(2000, 6000)),
-    "contrabass": Instrument(28, 60, "Bowed", _bowed((0.0, 1.0)), body=body(5, 80, 2000), cutoff_hz=(1000, 4000)),
     "pizzicato": Instrument(
         28, 92, "Picked", _picked((0.5, 0.9), (0.2, 0.45), (0.94, 0.98), (0.3, 0.5)), rings=True, body=_STRINGS
     ),
     "contrabass-pizzicato": Instrument(
         28, 60, "Picked", _picked((0.8, 0.95), (0.3, 0.6), (0.975, 0.99), (0.3, 0.5)), rings=True,
         body=body(5, 80, 2000), cutoff_hz=(1500, 5000),
-    ),
-    "guitar-nylon": Instrument(
-        40, 84, "Picked", _picked((0.75, 0.95), (0.25, 0.6), (0.988, 0.995), (0.3, 0.5)), rings=True, body=_GUITAR
-    ),
-    "guitar-acoustic": Instrument(
-        40, 84, "Picked", _picked((0.3, 0.8), (0.15, 0.5), (0.992, 0.997), (0.1, 0.4)), rings=True, body=_GUITAR
-    ),
-    "guitar-clean": Instrument(
-        40, 84, "Picked", _picked((0.6, 0.9), (0.2, 0.6), (0.994, 0.998), (0.2, 0.5)), rings=True, body=_CABINET,
-        floor=0.3, cutoff_hz=(2500, 6000),
-    ),
-    "guitar-distorted": Instrument(
-        40, 84, "HevyMetl", {2: (90, 128), 4: (80, 128), 11: (40, 64), 1: _VIBRATO}, cutoff_hz=(3000, 7000)
     ),
     "bass-finger": Instrument(
         28, 64, "StifKarp", {4: (20, 70), 11: (104, 116), 1: (0, 2)}, rings=True, model_rate=22050, body=_CABINET,
