@@ -318,15 +318,15 @@ echo "$*" >> told
 """
 
 
-def test_only_training_s_music_has_other_timbres(tmp_path, monkeypatch):
+def test_only_training_s_music_has_other_players_and_timbres(tmp_path, monkeypatch):
     """Or scores on the music held out could not be compared."""
     monkeypatch.chdir(tmp_path)
     Path("python").write_text(TELLING)
     Path("python").chmod(0o755)
-    environment = os.environ | {"PYTHON": "./python", "TIMBRES": "0.4"}
+    environment = os.environ | {"PYTHON": "./python", "TIMBRES": "0.4", "ANY": "0.6"}
     subprocess.run(["bash", FOLDER / "train.sh", "work", "midi", "a.sf2"], env=environment, check=True)
     rendered = [line for line in Path("told").read_text().splitlines() if "data synthesize" in line]
-    wanted = {"train": "0.4", "validation": "0"}
+    wanted = {"train": ("0.6", "0.4"), "validation": ("0.25", "0")}
     assert [line.split()[6] for line in rendered] == list(wanted)
-    for line, chance in zip(rendered, wanted.values(), strict=True):
-        assert f" --timbres {chance} --soundfont a.sf2" in line
+    for line, (players, timbres) in zip(rendered, wanted.values(), strict=True):
+        assert f" --any-instrument {players} --timbres {timbres} --soundfont a.sf2" in line

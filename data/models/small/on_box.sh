@@ -22,12 +22,12 @@
 # WARM         1: compile what training needs, by a moment of it that is not kept, then wait until all music is rendered;
 #              no training, whatever LEG says
 # BOX          folder for everything else, kept from call to call
-# SEED, JOBS (processes that render), STINT (seconds), TIMBRES, PYTHON: as their names say.
+# SEED, JOBS (processes that render), STINT (seconds), TIMBRES, ANY (see render.sh), PYTHON: as their names say.
 set -euo pipefail
 
 LEG=${LEG:-9.5} MORE=${MORE:-0} HOURS=${HOURS:-60} HELD_OUT=${HELD_OUT:-0} FEWEST=${FEWEST:-1500} SEED=${SEED:-0}
 STINT=${STINT:-240} WARM=${WARM:-0} BOX=${BOX:-/tmp/mt3lite-box} JOBS=${JOBS:-$(nproc)} PYTHON=${PYTHON:-python3}
-TIMBRES=${TIMBRES:-0.7}
+TIMBRES=${TIMBRES:-0.7} ANY=${ANY:-0.25}
 origin="Rendered music; see data/models/small/README.md of mt3lite" license=Apache-2.0
 starting=${STARTING:-50} ending=${ENDING:-20} # seconds before the first updates, and to save, write and copy the model
 
@@ -36,7 +36,7 @@ out=$1; shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$BOX/kit" "$out"
 BOX=$(cd "$BOX" && pwd)
-export JOBS PYTHON TIMBRES PYTHONUNBUFFERED=1
+export JOBS PYTHON TIMBRES ANY PYTHONUNBUFFERED=1
 export PYTHONPATH="$BOX/site:${here%/data/models/small}${PYTHONPATH:+:$PYTHONPATH}"
 say() { printf '== %4d s: %s\n' "$SECONDS" "$*" | tee -a "$BOX/log"; }
 

@@ -41,4 +41,4 @@ SOURCES
 
 echo "== Rendering $hours hours of music: $dataset"
 "$PYTHON" -m mt3lite data synthesize "$dataset" --split "$split" --hours "$hours" --seed "$seed" --jobs "$JOBS" \
-  --invented 0.27 --timbres "$TIMBRES" --any-instrument "$ANY" ${sources[@]+"${sources[@]}"} "${soundfonts[@]}"
+  --invented 0.27 --any-instrument "$ANY" --timbres "$TIMBRES" ${sources[@]+"${sources[@]}"} "${soundfonts[@]}"

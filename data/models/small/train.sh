@@ -9,6 +9,7 @@
 # SOUNDFONT  each piece draws one of these
 # MINUTES    of training; the schedule is fitted to it. HOURS of music. INIT: the model to go on from, "" for none.
 # TIMBRES    chance of each instrument of training's music to sound unlike the soundfont's, 0 to 1
+# ANY        chance of each part of training's music to be played by any instrument, not one of its family
 # SEED, JOBS (processes that render), VALIDATION_HOURS, PYTHON: as their names say.
 #
 # Interrupted and begun again with the same arguments, every part goes on where it was. Needs what
@@ -16,9 +17,9 @@
 set -euo pipefail
 
 MINUTES=${MINUTES:-100} HOURS=${HOURS:-12} VALIDATION_HOURS=${VALIDATION_HOURS:-0.33} SEED=${SEED:-0} INIT=${INIT:-}
-JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7}
+JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN)} PYTHON=${PYTHON:-python3} TIMBRES=${TIMBRES:-0.7} ANY=${ANY:-0.25}
 
-[ $# -ge 3 ] || { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 3 ] || { sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 work=$1 midi=$2; shift 2
 soundfonts=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=("$1"); shift; done
@@ -26,11 +27,11 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do soundfonts+=("$1"); shift; done
 
 export JOBS PYTHON
 mt3lite() { "$PYTHON" -m mt3lite "$@"; }
-render() { # SPLIT HOURS SEED TIMBRES
-  TIMBRES=$4 "$(dirname "$0")/render.sh" "$work/$1" "$1" "$2" "$3" "$midi" "${soundfonts[@]}"
+render() { # SPLIT HOURS SEED TIMBRES ANY
+  TIMBRES=$4 ANY=$5 "$(dirname "$0")/render.sh" "$work/$1" "$1" "$2" "$3" "$midi" "${soundfonts[@]}"
 }
-render train "$HOURS" "$SEED" "$TIMBRES"
-render validation "$VALIDATION_HOURS" "$((SEED + 7))" 0 # with the soundfonts as they are, so that scores are comparable
+render train "$HOURS" "$SEED" "$TIMBRES" "$ANY"
+render validation "$VALIDATION_HOURS" "$((SEED + 7))" 0 0.25 # always the same, so that scores are comparable
 
 echo "== Training for $MINUTES minutes: $work/run"
 start=(--preset small)
