@@ -381,23 +381,8 @@ def test_the_command_makes_a_dataset_with_stems_and_licences(midi_folder, tmp_pa
     needs_fluidsynth()
     out = tmp_path / "out"
     common = ["data", "synthesize", str(out), "--midi", str(midi_folder), "--soundfont", SOUNDFONT, "--hours", "0.01"]
-    assert (
-        cli.main(
-            [
-                *common,
-                "--invented",
-                "0.001",
-                "--license",
-                "CC BY 4.0",
-                "--stems",
-                "--timbres",
-                "0.5",
-                "--any-instrument",
-                "0.75",
-            ]
-        )
-        == 0
-    )
+    options = "--invented 0.001 --stems --timbres 0.5 --any-instrument 0.75".split()
+    assert cli.main([*common, *options, "--license", "CC BY 4.0"]) == 0
     tracks = datasets.read_manifest(out)
     assert {track.license for track in tracks} == {"CC BY 4.0"} and all(track.stems for track in tracks)
     said = capsys.readouterr().out

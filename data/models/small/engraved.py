@@ -6,7 +6,7 @@ MUTOPIA is a clone of https://github.com/MutopiaProject/MutopiaProject; LilyPond
 Those in the public domain and under CC BY are taken, with each movement as a file of its own, and every note as loud as
 the others, so that they count as scores, which are given a performance. Where a score does not tell what its staves are
 played by, the instruments that its header names are, in their order. Those that LilyPond 2.24 does not understand are
-left out, and counted.
+left out.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,9 +51,10 @@ def main() -> None:
         sys.exit(f"engraved.py: {arguments.mutopia}: there are no scores in a folder ftp; a clone of Mutopia is wanted")
     arguments.out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        made = pool.map(functools.partial(_play, out=arguments.out), scores)
-        counts = Counter(tqdm(made, total=len(scores), unit="score"))
-    print(f"{arguments.out}: {sum(counts.values()) - counts[0]} of {len(scores)} scores")
+        played = sum(
+            tqdm(pool.map(functools.partial(_play, out=arguments.out), scores), total=len(scores), unit="score")
+        )
+    print(f"{arguments.out}: {played} of {len(scores)} scores")
 
 
 def _is_open(path: Path) -> bool:
@@ -69,8 +69,8 @@ def _header(text: str, field: str) -> str:
     return found[1] if found else ""
 
 
-def _play(score: Path, out: Path) -> int:
-    """Write the MIDI files of a score, and return how many there are."""
+def _play(score: Path, out: Path) -> bool:
+    """Write the MIDI files of a score, and return whether there are any."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "score" / score.name
         shutil.copytree(score.parent, copy.parent, symlinks=True)
@@ -81,12 +81,14 @@ def _play(score: Path, out: Path) -> int:
             copy.write_text(_without_layouts(text))
             run(["lilypond", "--loglevel=ERROR", "--output=played", score.name])
         except subprocess.TimeoutExpired:
-            return 0
+            return False
         programs = _programs(_header(text, "mutopiainstrument") or _header(text, "instrument"))
         movements = sorted(copy.parent.glob("played*.mid*"))
         for number, path in enumerate(movements):
-            _finished(mido.MidiFile(path), programs).save(out / f"{score.parent.name}-{score.stem}-{number}.mid")
-        return len(movements)
+            # Where it is in the clone, as pieces of several composers have one name.
+            name = "-".join([*score.parts[score.parts.index("ftp") + 1 : -1], score.stem, str(number)])
+            _finished(mido.MidiFile(path), programs).save(out / f"{name}.mid")
+        return bool(movements)
 
 
 def _without_layouts(text: str) -> str:

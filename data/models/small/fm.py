@@ -31,7 +31,7 @@ BANKS = [
     ("fm-3", "opn2_", "Wohlstand+libOPNMIDI/build/libOPNMIDI.so", 0, "fm_banks/xg.wopn"),
     ("fm-4", "opn2_", "Wohlstand+libOPNMIDI/build/libOPNMIDI.so", 0, "fm_banks/fmmidi.wopn"),
 ]
-# Without guitars, bowed strings and reeds, whose patches sound alike (log.md 62); from 119 on they are noises.
+# Without guitars, bowed strings and reeds, for which real ones were taken (log.md 62); from 119 on they are noises.
 PROGRAMS = tuple(program for program in range(119) if program // 8 not in (3, 5, 8))
 _PITCHES = range(36, 97, 12)
 _RATE = 22050
