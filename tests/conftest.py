@@ -15,7 +15,7 @@ from mt3lite import config, network, weights
 from mt3lite.commands import compilation
 
 # How long an example takes depends on the machine and what else it does, and the first on what gets loaded.
-hypothesis.settings.register_profile("any machine", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 

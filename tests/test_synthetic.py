@@ -127,6 +127,11 @@ def test_a_score_is_played_with_expression_and_a_performance_left_alone():
     assert np.diff(performed["onset"]).std() < 1e-9
 
 
+def test_the_command_s_chance_of_any_instrument_is_the_library_s():
+    arguments = cli.make_parser().parse_args("data synthesize out --midi in --soundfont a.sf2 --hours 1".split())
+    assert arguments.any_instrument == arranging.ANY_CHANCE
+
+
 @pytest.mark.parametrize("any_chance, families", [(0.0, {5}), (1.0, set(range(13)))])
 def test_parts_keep_their_family_but_for_a_chance(any_chance, families):
     rng = np.random.default_rng(0)
